@@ -1,0 +1,68 @@
+"""Train, run and look inside Transformers on the computer you have.
+
+The public names are below; each is imported when it is first used, so that `import heedful` does not load torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import Recipe, read_recipe
+    from .errors import UserError
+    from .model.families import PRESETS, plan
+    from .model.model import Model
+    from .model.plan import Plan
+    from .tasks.translate import Translator, load
+    from .text.tokenizer import Tokenizer
+
+# name: the module that holds it.
+_HOMES = {
+    "Model": "heedful.model.model",
+    "PRESETS": "heedful.model.families",
+    "Plan": "heedful.model.plan",
+    "Recipe": "heedful.config",
+    "Tokenizer": "heedful.text.tokenizer",
+    "Translator": "heedful.tasks.translate",
+    "UserError": "heedful.errors",
+    "load": "heedful.tasks.translate",
+    "plan": "heedful.model.families",
+    "read_recipe": "heedful.config",
+}
+
+__all__ = [
+    "PRESETS",
+    "Model",
+    "Plan",
+    "Recipe",
+    "Tokenizer",
+    "Translator",
+    "UserError",
+    "__version__",
+    "load",
+    "plan",
+    "read_recipe",
+]
+
+# OpenMP reads this once, when torch loads; every way to torch through this package passes here first. Spinning threads
+# would make two slower than one on a busy machine (model/hardware.py). A value the user set stays.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("heedful")
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module 'heedful' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,63 @@
+"""One layer of one stream: attend, once or more, in order, then feed forward. The residual is written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from . import plan
+from .attention import Attention
+from .dropout import dropout
+from .feedforward import FeedForward
+from .norms import norm
+from .probe import Probe
+
+# What an attention of the block does with the states: pairs them with a layout, or steps with a cache.
+Attending = Callable[[Attention, Tensor, str], Tensor]
+
+
+class Block(nn.Module):
+    """Built from its plan; children are named after the streams attended to, and `feedforward`."""
+
+    def __init__(self, block: plan.Block, widths: dict[str, int]) -> None:
+        super().__init__()
+        self.plan = block
+        width = widths[block.stream]
+        self.attentions: list[Attention] = []
+        for attend in block.attends:
+            own = attend.stream == block.stream
+            attention = Attention(attend, width, widths[attend.stream], own, block.norm)
+            self.add_module(attend.stream, attention)
+            self.attentions.append(attention)
+        self.feedforward = FeedForward(block.feedforward, width) if block.feedforward else None
+        if self.feedforward is not None:
+            self.feedforward.norm = norm(block.norm, width)
+        self.pre = block.place == "pre"
+        self.drop = block.dropout
+
+    def forward(self, states: Tensor, attending: Attending, probe: Probe | None, address: str) -> Tensor:
+        """states [tokens, width] -> [tokens, width]; `attending` knows what there is to attend to."""
+        for attention in self.attentions:
+            here = f"{address}.{attention.attend.stream}"
+            states = self._residual(states, lambda x, a=attention, h=here: attending(a, x, h), attention.norm)
+        if self.feedforward is not None:
+            states = self._residual(states, lambda x: self._feed(x, probe, address), self.feedforward.norm)
+        if probe is not None and probe.wants(f"{address}.states"):
+            states = probe.see(f"{address}.states", states)
+        return states
+
+    def _residual(self, states: Tensor, layer: Callable[[Tensor], Tensor], normal: nn.Module) -> Tensor:
+        """Pre-norm x + f(norm(x)) (Xiong et al. 2020), or post-norm norm(x + f(x)) (Vaswani et al. 2017, 3.1)."""
+        if self.pre:
+            return states + dropout(layer(normal(states)), self.drop, self.training)
+        return normal(states + dropout(layer(states), self.drop, self.training))  # type: ignore[no-any-return]
+
+    def _feed(self, states: Tensor, probe: Probe | None, address: str) -> Tensor:
+        assert self.feedforward is not None
+        output: Tensor = self.feedforward(states)
+        if probe is not None and probe.wants(f"{address}.feedforward.output"):
+            output = probe.see(f"{address}.feedforward.output", output)
+        return output
+
+

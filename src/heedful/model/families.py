@@ -1,0 +1,426 @@
+"""The four families, each one plan, and the named presets. No torch here.
+
+A preset is a family and its options; any option can be overridden by name (`plan("transformer-base", layers=2)`).
+Defaults follow each family's paper; the docstrings say where we differ.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from typing import Any, Literal
+
+from ..errors import UserError
+from .plan import (
+    Activation,
+    Attend,
+    Block,
+    FeedForward,
+    FinalNorm,
+    Head,
+    Norm,
+    Plan,
+    Pool,
+    Regions,
+    Step,
+    Stream,
+    Tie,
+    Tokens,
+)
+
+Positions = Literal["sinusoidal", "learned", "rotary", "alibi", "buckets", "none"]
+Place = Literal["pre", "post"]
+ABSOLUTE = ("sinusoidal", "learned")
+
+
+def encoder_decoder(
+    *,
+    vocab: int = 32000,
+    target_vocab: int | None = None,
+    width: int = 512,
+    layers: int = 6,
+    decoder_layers: int | None = None,
+    heads: int = 8,
+    key_heads: int | None = None,
+    head_width: int | None = None,
+    feedforward: int = 2048,
+    activation: Activation = "relu",
+    gated: bool = False,
+    place: Place = "post",
+    norm: Literal["layer", "rms"] = "layer",
+    eps: float = 1e-5,
+    positions: Positions = "sinusoidal",
+    sinusoid: Literal["interleaved", "halves"] = "interleaved",
+    capacity: int = 1024,
+    offset: int = 0,
+    scaled: bool = True,
+    embedding_norm: bool = False,
+    dropout: float = 0.1,
+    attention_dropout: float = 0.0,
+    bias: bool = True,
+    output_bias: bool = False,
+    tie: Literal["all", "target", "none"] = "all",
+) -> Plan:
+    """The 2017 Transformer (Vaswani et al. 2017, figure 1): `source` is encoded, `target` attends to itself, then to it.
+
+    `target_vocab` given means separate vocabularies, and the source embedding is not shared. `tie` "all" shares both
+    embeddings and the output (3.4), "target" the target embedding and the output. Pre-norm adds a final norm a stream.
+    """
+    shape = _Attends(heads, key_heads, head_width or width // heads, positions, bias, attention_dropout)
+    normal, feed = Norm(kind=norm, eps=eps), FeedForward(width=feedforward, activation=activation, gated=gated, bias=bias)
+    around = {"feedforward": feed, "norm": normal, "place": place, "dropout": dropout}
+    tokens = {
+        "positions": positions if positions in ABSOLUTE else "none",
+        "capacity": capacity,
+        "offset": offset,
+        "sinusoid": sinusoid,
+        "scaled": scaled,
+        "norm": normal if embedding_norm else None,
+        "dropout": dropout,
+    }
+    encoder = Block(stream="source", attends=(shape.own("source"),), **around)
+    decoder = Block(stream="target", attends=(shape.own("target", "causal"), shape.other("source")), **around)
+    depth = layers if decoder_layers is None else decoder_layers
+    end = (place == "pre",)
+    separate = target_vocab is not None
+    ties = _bucket_ties(positions, {"source": layers, "target": depth})
+    if tie != "none":
+        ties = (Tie(keep="target.embedding.tokens.weight", share="heads.next_token.output.weight"), *ties)
+    if tie == "all" and not separate:
+        ties = (Tie(keep="target.embedding.tokens.weight", share="source.embedding.tokens.weight"), *ties)
+    return Plan(
+        streams=(
+            Stream(name="source", width=width, embedding=Tokens(vocab=vocab, **tokens)),
+            Stream(name="target", width=width, embedding=Tokens(vocab=target_vocab or vocab, **tokens)),
+        ),
+        steps=(
+            *(Step(blocks=(encoder,)) for _ in range(layers)),
+            *(FinalNorm(stream="source", norm=normal) for needed in end if needed),
+            *(Step(blocks=(decoder,)) for _ in range(depth)),
+            *(FinalNorm(stream="target", norm=normal) for needed in end if needed),
+        ),
+        heads=(Head(name="next_token", streams=("target",), outputs=target_vocab or vocab, bias=output_bias),),
+        ties=ties,
+    )
+
+
+def encoder(
+    *,
+    vocab: int = 30522,
+    width: int = 768,
+    layers: int = 12,
+    heads: int = 12,
+    key_heads: int | None = None,
+    head_width: int | None = None,
+    feedforward: int = 3072,
+    activation: Activation = "gelu",
+    gated: bool = False,
+    place: Place = "post",
+    norm: Literal["layer", "rms"] = "layer",
+    eps: float = 1e-12,
+    positions: Positions = "learned",
+    capacity: int = 512,
+    offset: int = 0,
+    segments: int = 2,
+    dropout: float = 0.1,
+    attention_dropout: float = 0.1,
+    bias: bool = True,
+    pool: bool = True,
+    outputs: int | None = None,
+) -> Plan:
+    """BERT (Devlin et al. 2019, 3): one open stream `text`, a tanh pool, the masked-token head, GELU in its erf form.
+
+    Heads: `masked_token` (A.1), `next_sentence`; with `outputs` also `label` (one per row).
+    """
+    shape = _Attends(heads, key_heads, head_width or width // heads, positions, bias, attention_dropout)
+    normal, feed = Norm(kind=norm, eps=eps), FeedForward(width=feedforward, activation=activation, gated=gated, bias=bias)
+    block = Block(
+        stream="text", attends=(shape.own("text"),), feedforward=feed, norm=normal, place=place, dropout=dropout
+    )
+    tokens = Tokens(
+        vocab=vocab,
+        positions="learned" if positions == "learned" else "sinusoidal" if positions == "sinusoidal" else "none",
+        capacity=capacity,
+        offset=offset,
+        segments=segments,
+        norm=normal,
+        dropout=dropout,
+    )
+    pooled = Pool(width=width, activation="tanh") if pool else None
+    heads_: tuple[Head, ...] = (masked_token("text", vocab, normal, activation),)
+    if pool:
+        heads_ += (pooled_label("next_sentence", ("text",), 2),)
+        if outputs:
+            heads_ += (pooled_label("label", ("text",), outputs, dropout),)
+    return Plan(
+        streams=(Stream(name="text", width=width, embedding=tokens, pool=pooled),),
+        steps=(
+            *(Step(blocks=(block,)) for _ in range(layers)),
+            *(FinalNorm(stream="text", norm=normal) for _ in range(place == "pre")),
+        ),
+        heads=heads_,
+        ties=(
+            Tie(keep="text.embedding.tokens.weight", share="heads.masked_token.output.weight"),
+            *_bucket_ties(positions, {"text": layers}),
+        ),
+        initialization="bert",
+    )
+
+
+def decoder(
+    *,
+    vocab: int = 50257,
+    width: int = 768,
+    layers: int = 12,
+    heads: int = 12,
+    key_heads: int | None = None,
+    head_width: int | None = None,
+    feedforward: int = 3072,
+    activation: Activation = "gelu_tanh",
+    gated: bool = False,
+    place: Place = "pre",
+    norm: Literal["layer", "rms"] = "layer",
+    eps: float = 1e-5,
+    positions: Positions = "learned",
+    capacity: int = 1024,
+    window: int | None = None,
+    dropout: float = 0.1,
+    attention_dropout: float = 0.1,
+    bias: bool = True,
+    tie: bool = True,
+) -> Plan:
+    """GPT-2 (Radford et al. 2019, 2.3): one causal stream `text`, pre-norm, final norm, GELU in its tanh form."""
+    shape = _Attends(heads, key_heads, head_width or width // heads, positions, bias, attention_dropout)
+    normal, feed = Norm(kind=norm, eps=eps), FeedForward(width=feedforward, activation=activation, gated=gated, bias=bias)
+    block = Block(
+        stream="text",
+        attends=(shape.own("text", "causal", window),),
+        feedforward=feed,
+        norm=normal,
+        place=place,
+        dropout=dropout,
+    )
+    tokens = Tokens(
+        vocab=vocab,
+        positions="learned" if positions == "learned" else "sinusoidal" if positions == "sinusoidal" else "none",
+        capacity=capacity,
+        dropout=dropout,
+    )
+    ties = (Tie(keep="text.embedding.tokens.weight", share="heads.next_token.output.weight"),) if tie else ()
+    return Plan(
+        streams=(Stream(name="text", width=width, embedding=tokens),),
+        steps=(
+            *(Step(blocks=(block,)) for _ in range(layers)),
+            *(FinalNorm(stream="text", norm=normal) for _ in range(place == "pre")),
+        ),
+        heads=(Head(name="next_token", streams=("text",), outputs=vocab),),
+        ties=(*ties, *_bucket_ties(positions, {"text": layers})),
+        initialization="gpt2",
+    )
+
+
+def two_streams(
+    *,
+    vocab: int = 30522,
+    width: int = 768,
+    layers: int = 12,
+    heads: int = 12,
+    feedforward: int = 3072,
+    capacity: int = 512,
+    segments: int = 2,
+    picture_width: int = 1024,
+    picture_layers: int = 6,
+    picture_heads: int = 8,
+    picture_feedforward: int = 1024,
+    features: int = 2048,
+    regions: int = 1601,
+    co_width: int = 1024,
+    co_heads: int = 8,
+    text_before: tuple[int, ...] = (6, 7, 8, 9, 10, 11),
+    picture_before: tuple[int, ...] = (0, 1, 2, 3, 4, 5),
+    activation: Activation = "gelu",
+    eps: float = 1e-12,
+    dropout: float = 0.1,
+    attention_dropout: float = 0.1,
+) -> Plan:
+    """ViLBERT (Lu et al. 2019, 3.1): `text` and `picture`, joined by co-attention before the layers named.
+
+    A co-attention step holds two blocks; each attends to the other stream as it was when the step began. `capacity`
+    is the number of text positions; `features` and `regions` are the sizes of a region's vector and of the detector's
+    classes. We leave out the two projections per co-attention layer that the official code holds and never uses.
+    """
+    normal = Norm(eps=eps)
+    around = {"norm": normal, "place": "post", "dropout": dropout}
+    text_feed = FeedForward(width=feedforward, activation=activation)
+    picture_feed = FeedForward(width=picture_feedforward, activation=activation)
+    text_shape = _Attends(heads, None, width // heads, "none", True, attention_dropout)
+    picture_shape = _Attends(picture_heads, None, picture_width // picture_heads, "none", True, attention_dropout)
+    co_shape = _Attends(co_heads, None, co_width // co_heads, "none", True, attention_dropout)
+    own_text = Step(blocks=(Block(stream="text", attends=(text_shape.own("text"),), feedforward=text_feed, **around),))
+    own_picture = Step(
+        blocks=(Block(stream="picture", attends=(picture_shape.own("picture"),), feedforward=picture_feed, **around),)
+    )
+    together = Step(
+        blocks=(
+            Block(stream="picture", attends=(co_shape.other("text"),), feedforward=picture_feed, **around),
+            Block(stream="text", attends=(co_shape.other("picture"),), feedforward=text_feed, **around),
+        )
+    )
+    steps: list[Step | FinalNorm] = []
+    text_done = picture_done = 0
+    for text_layer, picture_layer in zip(text_before, picture_before, strict=True):
+        steps += [own_text] * (text_layer - text_done) + [own_picture] * (picture_layer - picture_done) + [together]
+        text_done, picture_done = text_layer, picture_layer
+    steps += [own_picture] * (picture_layers - picture_done) + [own_text] * (layers - text_done)
+    tokens = Tokens(
+        vocab=vocab, positions="learned", capacity=capacity, segments=segments, norm=normal, dropout=dropout
+    )
+    pool = Pool(width=co_width, activation="relu")
+    region = Head(
+        name="masked_region",
+        streams=("picture",),
+        outputs=regions,
+        transform=activation,
+        norm=normal,
+        bias=True,
+        objective="distribution",
+    )
+    return Plan(
+        streams=(
+            Stream(name="text", width=width, embedding=tokens, pool=pool),
+            Stream(
+                name="picture",
+                width=picture_width,
+                embedding=Regions(features=features, norm=normal, dropout=dropout),
+                pool=pool,
+            ),
+        ),
+        steps=tuple(steps),
+        heads=(
+            masked_token("text", vocab, normal, activation),
+            region,
+            pooled_label("alignment", ("text", "picture"), 2, dropout),
+        ),
+        ties=(Tie(keep="text.embedding.tokens.weight", share="heads.masked_token.output.weight"),),
+        initialization="bert",
+    )
+
+
+def masked_token(stream: str, vocab: int, norm: Norm, activation: Activation) -> Head:
+    """The masked-token head (Devlin et al. 2019, A.1): dense, activation, norm, tied output with a bias."""
+    return Head(
+        name="masked_token", streams=(stream,), outputs=vocab, transform=activation, norm=norm, bias=True
+    )
+
+
+def pooled_label(name: str, streams: tuple[str, ...], outputs: int, dropout: float = 0.0) -> Head:
+    """One label a row from the pooled vectors of the streams (multiplied where there are two)."""
+    return Head(name=name, streams=streams, outputs=outputs, reads="pooled", bias=True, dropout=dropout)
+
+
+def token_label(stream: str, outputs: int, dropout: float = 0.0) -> Head:
+    """One label a token (tagging); spans are the same with two outputs, start and end (Devlin et al. 2019, 4.2)."""
+    return Head(name="token_label", streams=(stream,), outputs=outputs, bias=True, dropout=dropout)
+
+
+class _Attends:
+    """Sizes shared by the attentions of a stack."""
+
+    def __init__(
+        self, heads: int, key_heads: int | None, head_width: int, positions: str, bias: bool, dropout: float
+    ) -> None:
+        if key_heads is not None and heads % key_heads:
+            raise UserError(f"model: {heads} heads cannot share {key_heads} key heads evenly; choose a divisor")
+        self.sizes = {
+            "heads": heads, "key_heads": key_heads, "head_width": head_width, "bias": bias, "dropout": dropout
+        }  # fmt: skip
+        self.positions = positions if positions not in (*ABSOLUTE, "none") else "none"
+
+    def own(self, stream: str, mask: Literal["open", "causal"] = "open", window: int | None = None) -> Attend:
+        return Attend(stream=stream, mask=mask, window=window, positions=self.positions, **self.sizes)
+
+    def other(self, stream: str) -> Attend:
+        return Attend(stream=stream, **self.sizes)
+
+
+def _bucket_ties(positions: str, depths: dict[str, int]) -> tuple[Tie, ...]:
+    """T5 keeps one table of relative buckets per stack (Raffel et al. 2020, 2.1)."""
+    if positions != "buckets":
+        return ()
+    return tuple(
+        Tie(keep=f"{stream}.0.{stream}.buckets", share=f"{stream}.{layer}.{stream}.buckets")
+        for stream, depth in depths.items()
+        for layer in range(1, depth)
+    )
+
+
+FAMILIES = {
+    "encoder-decoder": encoder_decoder,
+    "encoder": encoder,
+    "decoder": decoder,
+    "two-streams": two_streams,
+}
+
+# name: (family, options). Sizes of the papers, and smaller ones that a laptop trains in minutes.
+PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
+    "transformer-tiny": (
+        "encoder-decoder",
+        {"vocab": 4000, "width": 128, "layers": 2, "heads": 4, "feedforward": 512},
+    ),
+    "transformer-mini": (
+        "encoder-decoder",
+        {"vocab": 8000, "width": 128, "layers": 4, "heads": 4, "feedforward": 256, "dropout": 0.3},
+    ),
+    "transformer-small": (
+        "encoder-decoder",
+        {"vocab": 8000, "width": 256, "layers": 3, "heads": 4, "feedforward": 1024},
+    ),
+    "transformer-base": ("encoder-decoder", {}),
+    "transformer-big": (
+        "encoder-decoder",
+        {"width": 1024, "heads": 16, "feedforward": 4096, "dropout": 0.3},
+    ),
+    "bert-tiny": ("encoder", {"width": 128, "layers": 2, "heads": 2, "feedforward": 512}),
+    "bert-mini": ("encoder", {"width": 256, "layers": 4, "heads": 4, "feedforward": 1024}),
+    "bert-small": ("encoder", {"width": 512, "layers": 4, "heads": 8, "feedforward": 2048}),
+    "bert-medium": ("encoder", {"width": 512, "layers": 8, "heads": 8, "feedforward": 2048}),
+    "bert-base": ("encoder", {}),
+    "bert-large": ("encoder", {"width": 1024, "layers": 24, "heads": 16, "feedforward": 4096}),
+    "gpt2-tiny": ("decoder", {"width": 128, "layers": 4, "heads": 4, "feedforward": 512, "capacity": 256}),
+    "gpt2-mini": ("decoder", {"width": 384, "layers": 6, "heads": 6, "feedforward": 1536, "capacity": 256}),
+    "gpt2": ("decoder", {}),
+    "gpt2-medium": ("decoder", {"width": 1024, "layers": 24, "heads": 16, "feedforward": 4096}),
+    "gpt2-large": ("decoder", {"width": 1280, "layers": 36, "heads": 20, "feedforward": 5120}),
+    "gpt2-xl": ("decoder", {"width": 1600, "layers": 48, "heads": 25, "feedforward": 6400}),
+    "vilbert": ("two-streams", {}),
+    "vilbert-tiny": (
+        "two-streams",
+        {
+            "width": 128, "layers": 4, "heads": 4, "feedforward": 512, "picture_width": 128, "picture_layers": 2,
+            "picture_heads": 4, "picture_feedforward": 256, "co_width": 128, "co_heads": 4, "text_before": (2, 3),
+            "picture_before": (0, 1),
+        },
+    ),
+}  # fmt: skip
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """` Did you mean 'x'?`, or the list of what is known."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+
+def plan(name: str, **options: Any) -> Plan:
+    """The plan of a preset or family, with options overridden; a misspelt one is refused with its nearest relative."""
+    if name in PRESETS:
+        family, given = PRESETS[name]
+    elif name in FAMILIES:
+        family, given = name, {}
+    else:
+        raise UserError(f"no preset is called {name!r}; {nearest(name, [*PRESETS, *FAMILIES])}")
+    build = FAMILIES[family]
+    known = list(inspect.signature(build).parameters)
+    for option in options:
+        if option not in known:
+            raise UserError(f"model: {family} has no option {option!r}; {nearest(option, known)}")
+    return build(**{**given, **options})

@@ -1,0 +1,42 @@
+"""The position-wise network of a block, and the activations by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from . import plan
+
+
+def gelu_quick(states: Tensor) -> Tensor:
+    """x sigmoid(1.702 x), the approximation of Hendrycks & Gimpel 2016, 2."""
+    return states * torch.sigmoid(1.702 * states)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": functional.relu,
+    "gelu": functional.gelu,
+    "gelu_tanh": lambda states: functional.gelu(states, approximate="tanh"),
+    "gelu_quick": gelu_quick,
+    "silu": functional.silu,
+    "tanh": torch.tanh,
+}
+
+
+class FeedForward(nn.Module):
+    """output(activation(inner(x))), or output(activation(gate(x)) * inner(x)) where gated."""
+
+    def __init__(self, sizes: plan.FeedForward, width: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(width, sizes.width, bias=sizes.bias)
+        self.gate = nn.Linear(width, sizes.width, bias=sizes.bias) if sizes.gated else None
+        self.output = nn.Linear(sizes.width, width, bias=sizes.bias)
+        self.activation = ACTIVATIONS[sizes.activation]
+
+    def forward(self, states: Tensor) -> Tensor:
+        if self.gate is None:
+            return self.output(self.activation(self.inner(states)))  # type: ignore[no-any-return]
+        return self.output(self.activation(self.gate(states)) * self.inner(states))  # type: ignore[no-any-return]

@@ -1,0 +1,80 @@
+"""A model folder's config.json: the plan in full, a format number, and what tasks add. No torch here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..errors import UserError
+from .plan import Plan, Stream
+from .shapes import count
+
+FORMAT = 1
+LARGEST_CONFIG = 16 * 2**20
+MOST_PARAMETERS = 10**12
+
+
+def write_config(folder: Path, plan: Plan, extra: dict[str, Any]) -> None:
+    """config.json in `folder`; `extra` are the other top-level keys."""
+    tree = {"format": FORMAT, **extra, "plan": msgspec.to_builtins(plan)}
+    text = msgspec.json.format(msgspec.json.encode(tree), indent=1)
+    temporary = folder / ".config.json.tmp"
+    temporary.write_bytes(text + b"\n")
+    os.replace(temporary, folder / "config.json")
+
+
+def read_config(folder: Path) -> tuple[Plan, dict[str, Any]]:
+    """The plan and the other keys; UserError if the file is missing, damaged, from a newer version or absurdly large."""
+    path = folder / "config.json"
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise UserError(f"{path}: larger than {LARGEST_CONFIG} bytes, so it is no model's config.json")
+        tree = msgspec.json.decode(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{folder}: no config.json, so this is not a model folder") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid JSON: {error}") from None
+    if not isinstance(tree, dict) or "format" not in tree or "plan" not in tree:
+        raise UserError(f"{path}: no 'format' and 'plan'; this is not a heedful model")
+    number = tree.pop("format")
+    if number != FORMAT:
+        raise UserError(f"{path}: format {number!r}; this version reads {FORMAT}; update heedful")
+    try:
+        plan = msgspec.convert(tree.pop("plan"), Plan)
+        _check(plan)
+    except (msgspec.ValidationError, ValueError, AssertionError) as error:
+        raise UserError(f"{path}: plan: {error}") from None
+    return plan, tree
+
+
+def _check(plan: Plan) -> None:
+    """Refuse what could only fail later, or exhaust the memory first."""
+    names = [stream.name for stream in plan.streams]
+    if len(set(names)) != len(names) or not names:
+        raise ValueError("streams need distinct names, and there must be one")
+    for stream in plan.streams:
+        _positive(stream.name, stream.width, _entries(stream))
+        if not stream.name.isidentifier() or stream.name == "heads":
+            raise ValueError(f"{stream.name!r} is not a stream name")
+    for _, address, block in plan.blocks():
+        for attend in block.attends:
+            _positive(f"{address}.{attend.stream}", attend.heads, attend.head_width, attend.kv_heads)
+            if attend.heads % attend.kv_heads:
+                raise ValueError(f"{address}: {attend.heads} heads cannot share {attend.kv_heads} key heads evenly")
+    if sum(count(shape) for shape in plan.shapes().values()) > MOST_PARAMETERS:
+        raise ValueError(f"more than {MOST_PARAMETERS} parameters")
+
+
+def _entries(stream: Stream) -> int:
+    return getattr(stream.embedding, "vocab", 1)
+
+
+def _positive(where: str, *sizes: int) -> None:
+    for size in sizes:
+        if not 0 < size < 2**31:
+            raise ValueError(f"{where}: a size of {size} is outside 1 to {2**31 - 1}")

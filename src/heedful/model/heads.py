@@ -1,0 +1,140 @@
+"""What is read off the streams at the end, and the losses. All logits are never kept at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from . import plan
+from .dropout import dropout
+from .feedforward import ACTIVATIONS
+from .norms import norm
+
+CHUNK = 256  # rows of logits that exist at a time; at a vocabulary of 8k they still fit a processor's cache
+
+
+@dataclass
+class Labels:
+    """What a head should say: class ids [n] (or distributions [n, outputs]).
+
+    `rows` [n] are the tokens (for pooled heads: the rows) that are scored; None means all, in order.
+    """
+
+    ids: Tensor
+    rows: Tensor | None = None
+
+
+@dataclass
+class LossSums:
+    """Sums over what was scored; whoever adds up micro-batches and processes divides by the count of them all.
+
+    `loss` is differentiable (smoothed); `nll` is the plain negative log-likelihood in nats, detached; `correct` counts
+    answers whose class has the highest logit (ties count).
+    """
+
+    loss: Tensor
+    nll: Tensor
+    correct: Tensor
+    count: int
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """Cross-entropy of states @ weight.T + bias, summed, with label smoothing (Szegedy et al. 2016, 7).
+
+    The gradients are made in the forward pass, chunk by chunk, while a chunk's logits are at hand.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[no-untyped-def,override]
+        ctx, states: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, smoothing: float, gradients: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        vocab = weight.shape[0]
+        loss = torch.zeros((), dtype=torch.float64, device=states.device)
+        nll, correct = torch.zeros_like(loss), torch.zeros((), dtype=torch.long, device=states.device)
+        if gradients:
+            to_states = torch.empty_like(states)
+            to_weight = torch.zeros_like(weight, dtype=torch.float32)
+            to_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
+        for begin in range(0, states.shape[0], CHUNK):
+            some, wanted = states[begin : begin + CHUNK], ids[begin : begin + CHUNK, None]
+            logits = (some @ weight.t() if bias is None else torch.addmm(bias, some, weight.t())).float()
+            highest = logits.amax(-1, keepdim=True)
+            target = logits.gather(1, wanted)
+            spread = logits.mean(-1, keepdim=True) if smoothing else target
+            chances = logits.softmax(-1)
+            # The largest chance is exactly 1 / sum(exp(logit - highest)).
+            total = highest - chances.amax(-1, keepdim=True).log()
+            plain = total - target
+            nll += plain.sum()
+            loss += (plain if not smoothing else (1 - smoothing) * plain + smoothing * (total - spread)).sum()
+            correct += (target >= highest).sum()
+            if gradients:
+                if smoothing:
+                    chances.sub_(smoothing / vocab)
+                chances.scatter_add_(1, wanted, torch.full_like(target, smoothing - 1.0))
+                error = chances.to(states.dtype)
+                torch.mm(error, weight, out=to_states[begin : begin + CHUNK])
+                if weight.dtype == torch.float32:
+                    to_weight.addmm_(error.t(), some)
+                else:
+                    to_weight += error.t() @ some
+                if to_bias is not None:
+                    to_bias += chances.sum(0)
+        if gradients:
+            ctx.save_for_backward(to_states, to_weight.to(weight.dtype), None if to_bias is None else to_bias.to(weight.dtype))
+        ctx.mark_non_differentiable(nll, correct)
+        return loss.float(), nll.float(), correct
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def,override]
+        to_states, to_weight, to_bias = ctx.saved_tensors
+        scaled = [None if part is None else part.mul_(gradient.to(part.dtype)) for part in (to_states, to_weight, to_bias)]
+        return (*scaled, None, None, None)
+
+
+class Head(nn.Module):
+    """Optional dense + activation + norm, then the output projection (often tied to an embedding)."""
+
+    def __init__(self, head: plan.Head, width: int) -> None:
+        super().__init__()
+        self.plan = head
+        self.transform = nn.Linear(width, width) if head.transform else None
+        self.activation = ACTIVATIONS[head.transform] if head.transform else None
+        self.norm = norm(head.norm, width) if head.transform else None
+        self.output = nn.Linear(width, head.outputs, bias=head.bias)
+
+    def _before_output(self, states: Tensor) -> Tensor:
+        if self.transform is not None:
+            assert self.activation is not None and self.norm is not None
+            states = self.norm(self.activation(self.transform(states)))
+        states = dropout(states, self.plan.dropout, self.training)
+        return states if self.plan.scale == 1.0 else states * self.plan.scale
+
+    def forward(self, states: Tensor) -> Tensor:
+        """[n, width] -> logits [n, outputs]."""
+        return self.output(self._before_output(states))  # type: ignore[no-any-return]
+
+    def loss(self, states: Tensor, labels: Labels, smoothing: float = 0.0) -> LossSums:
+        """Sums over the labelled rows of `states` [all, width]; nothing else passes the head."""
+        if labels.rows is not None:
+            states = states.index_select(0, labels.rows)
+        if states.shape[0] != labels.ids.shape[0]:
+            raise ValueError(f"{self.plan.name}: {labels.ids.shape[0]} labels for {states.shape[0]} states")
+        states = self._before_output(states)
+        if self.plan.objective == "distribution":
+            return self._divergence(states, labels)
+        gradients = torch.is_grad_enabled() and (states.requires_grad or self.output.weight.requires_grad)
+        loss, nll, correct = _ChunkedCrossEntropy.apply(
+            states, self.output.weight, self.output.bias, labels.ids, smoothing, gradients
+        )
+        return LossSums(loss, nll.detach(), correct, len(labels.ids))
+
+    def _divergence(self, states: Tensor, labels: Labels) -> LossSums:
+        """KL(given || predicted), summed over classes and rows (Lu et al. 2019, 3.2); nothing scored costs 0."""
+        chances = self.output(states).float().log_softmax(-1)
+        loss = functional.kl_div(chances, labels.ids, reduction="sum")
+        correct = (chances.argmax(-1) == labels.ids.argmax(-1)).sum() if len(states) else torch.zeros((), dtype=torch.long)
+        return LossSums(loss, loss.detach(), correct, len(labels.ids))

@@ -1,0 +1,241 @@
+"""Embeddings, a plan walked over them, and heads: the Transformer of every family. Load and save."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import xxhash
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..errors import UserError
+from . import run as walk
+from .attention import Attention, split_names, split_sizes
+from .block import Block
+from .cache import Cache
+from .embeddings import Input, embedding
+from .feedforward import ACTIVATIONS
+from .files import read_config, write_config
+from .heads import Head, Labels, LossSums
+from .initialization import initial
+from .layout import Layout
+from .masks import Mask
+from .norms import norm
+from .plan import FinalNorm, Plan
+from .probe import Probe
+
+
+class StreamModules(nn.Module):
+    """What belongs to one stream: `embedding`, blocks "0", "1", ... in order of execution, last `norm`, `pool`."""
+
+
+class Model(nn.Module):
+    """A plan with parameters, initialised from `seed` (None: left empty, to be loaded).
+
+    Parameter names are the addresses of the plan (`target.3.source.output.weight`), with query, key and value joined
+    in memory; `tensors` gives and `load_tensors` takes them by their names in files.
+    """
+
+    def __init__(self, plan: Plan, seed: int | None = 0) -> None:
+        super().__init__()
+        self.plan = plan
+        self.streams: dict[str, StreamModules] = {}
+        self.steps: list[list[tuple[str, Block]]] = [[] for _ in plan.steps]
+        widths = {stream.name: stream.width for stream in plan.streams}
+        for stream in plan.streams:
+            modules = StreamModules()
+            modules.embedding = embedding(stream.embedding, stream.width)
+            if stream.pool is not None:
+                modules.pool = nn.Linear(stream.width, stream.pool.width)
+            self.add_module(stream.name, modules)
+            self.streams[stream.name] = modules
+        for number, address, block_plan in plan.blocks():
+            block = Block(block_plan, widths)
+            self.streams[block_plan.stream].add_module(address.split(".")[1], block)
+            self.steps[number].append((address, block))
+        for step in plan.steps:
+            if isinstance(step, FinalNorm):
+                self.streams[step.stream].norm = norm(step.norm, widths[step.stream])
+        self.heads = nn.ModuleDict()
+        for head in plan.heads:
+            first = plan.stream(head.streams[0])
+            pooled = head.reads == "pooled" and first.pool is not None
+            self.heads[head.name] = Head(head, first.pool.width if pooled and first.pool else first.width)
+        for tie in plan.ties:
+            self._tie(tie.keep, tie.share)
+        if seed is not None:
+            generator = torch.Generator().manual_seed(seed)
+            self.load_tensors({name: initial(plan, name, shape, generator) for name, shape in plan.shapes().items()})
+
+    # ---- forward --------------------------------------------------------------------------------------------------
+
+    def forward(
+        self, inputs: Mapping[str, Input], labels: Mapping[str, Labels], smoothing: float = 0.0
+    ) -> dict[str, LossSums]:
+        """Loss sums of every labelled head, by head name. `inputs` by stream name."""
+        states, layouts = self.encode(inputs)
+        return {name: self.head_loss(name, states, layouts, given, smoothing) for name, given in labels.items()}
+
+    def encode(
+        self,
+        inputs: Mapping[str, Input],
+        *,
+        masks: Mapping[str, Mask] | None = None,
+        probe: Probe | None = None,
+    ) -> tuple[dict[str, Tensor], dict[str, Layout]]:
+        """Embed and walk the whole plan: states [tokens, width] and layouts, by stream."""
+        layouts = {name: given.layout for name, given in inputs.items()}
+        states = {name: self.streams[name].embedding(given) for name, given in inputs.items()}
+        return walk.run(self, states, layouts, masks=masks, probe=probe), layouts
+
+    def run(self, states: Mapping[str, Tensor], layouts: Mapping[str, Layout], **options: Any) -> dict[str, Tensor]:
+        """Some or all steps over given states; see `run.run`."""
+        return walk.run(self, states, layouts, **options)
+
+    def head_loss(
+        self, name: str, states: Mapping[str, Tensor], layouts: Mapping[str, Layout], labels: Labels, smoothing: float
+    ) -> LossSums:
+        """Loss sums of one head."""
+        return self._head(name).loss(self._read(name, states, layouts), labels, smoothing)
+
+    def logits(
+        self, name: str, states: Mapping[str, Tensor], layouts: Mapping[str, Layout], rows: Tensor | None = None
+    ) -> Tensor:
+        """Logits [tokens or rows, outputs] of one head, of those in `rows` if given."""
+        read = self._read(name, states, layouts)
+        return self._head(name)(read if rows is None else read.index_select(0, rows))  # type: ignore[no-any-return]
+
+    def pooled(self, stream: str, states: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> Tensor:
+        """The vector of each row [rows, pool width]: its first token, projected."""
+        pool = self.plan.stream(stream).pool
+        if pool is None:
+            raise ValueError(f"stream {stream!r} has no pool in this plan")
+        first = states[stream].index_select(0, layouts[stream].first_tokens)
+        return ACTIVATIONS[pool.activation](self.streams[stream].pool(first))
+
+    def _head(self, name: str) -> Head:
+        if name not in self.heads:
+            raise ValueError(f"the model has no head {name!r}; it has {', '.join(self.heads)}")
+        head = self.heads[name]
+        assert isinstance(head, Head)
+        return head
+
+    def _read(self, name: str, states: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> Tensor:
+        head = self._head(name).plan
+        if head.reads == "tokens":
+            return states[head.streams[0]]
+        read = self.pooled(head.streams[0], states, layouts)
+        for stream in head.streams[1:]:
+            read = read * self.pooled(stream, states, layouts)
+        return read
+
+    # ---- decoding -------------------------------------------------------------------------------------------------
+
+    def settle(self, stream: str, states: Mapping[str, Tensor], layouts: Mapping[str, Layout], cache: Cache) -> None:
+        """Make a cache ready to decode `stream` over finished other streams."""
+        walk.settle(self, stream, states, layouts, cache)
+
+    def step(self, stream: str, ids: Tensor, cache: Cache, probe: Probe | None = None) -> Tensor:
+        """One decoding step: newest token ids [rows x slots] -> states [rows x slots, width]. The cache has grown."""
+        positions = cache.position.repeat_interleave(cache.slots) if cache.slots > 1 else cache.position
+        states = self.streams[stream].embedding.at(ids, positions, cache.longest)
+        return walk.step(self, stream, states, cache, probe)
+
+    # ---- parameters -----------------------------------------------------------------------------------------------
+
+    def _tie(self, keep: str, share: str) -> None:
+        """Make `share` the same parameter as `keep`, or the same module where both name one."""
+        keep_module, keep_leaf = self._owner(keep)
+        share_module, share_leaf = self._owner(share)
+        setattr(share_module, share_leaf, getattr(keep_module, keep_leaf))
+
+    def _owner(self, address: str) -> tuple[nn.Module, str]:
+        path, _, leaf = address.rpartition(".")
+        return self.get_submodule(path), leaf
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every parameter by its name in files: query, key and value apart, tied ones once."""
+        split: dict[str, Tensor] = {}
+        for name, parameter in self._parameters_by_name().items():
+            names = split_names(name)
+            parts = (parameter,) if len(names) == 1 else parameter.split(self._part_sizes(name))
+            split.update(zip(names, (part.detach() for part in parts), strict=True))
+        return {name: split[name] for name in self.plan.shapes()}
+
+    def load_tensors(self, given: Mapping[str, Tensor]) -> None:
+        """Copy parameters in by their names in files; ValueError names the first that is missing, unknown or misshapen."""
+        shapes = self.plan.shapes()
+        if missing := [name for name in shapes if name not in given]:
+            raise ValueError(f"{len(missing)} tensors are missing, {missing[0]!r} first")
+        if unknown := [name for name in given if name not in shapes]:
+            raise ValueError(f"{len(unknown)} tensors are not in the plan, {unknown[0]!r} first")
+        for name, shape in shapes.items():
+            if tuple(given[name].shape) != shape:
+                raise ValueError(f"{name!r} has shape {tuple(given[name].shape)}; the plan says {shape}")
+        with torch.no_grad():
+            for name, parameter in self._parameters_by_name().items():
+                parts = [given[part] for part in split_names(name)]
+                parameter.copy_(parts[0] if len(parts) == 1 else torch.cat([part.to(parameter) for part in parts]))
+
+    def _parameters_by_name(self) -> dict[str, nn.Parameter]:
+        """Parameters by name in memory, tied ones once and under the name that is kept."""
+        kept = set(self.plan.shapes())
+        found = self.named_parameters(remove_duplicate=False)
+        return {name: parameter for name, parameter in found if split_names(name)[0] in kept}
+
+    def _part_sizes(self, name: str) -> list[int]:
+        attention = self.get_submodule(name.rsplit(".", 2)[0])
+        assert isinstance(attention, Attention)
+        return list(split_sizes(name, attention.attend))
+
+    # ---- files ----------------------------------------------------------------------------------------------------
+
+    def save(self, folder: Path, extra: Mapping[str, Any] | None = None) -> None:
+        """model.safetensors and config.json (the plan, `extra`, and the weights' hash) in `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = folder / "model.safetensors"
+        tensors = {name: tensor.float().contiguous().clone() for name, tensor in self.tensors().items()}
+        temporary = folder / ".model.safetensors.tmp"
+        save_file(tensors, temporary)
+        digest = _digest(temporary)
+        os.replace(temporary, weights)
+        write_config(folder, self.plan, {**(extra or {}), "weights": {"xxh3_128": digest}})
+
+
+def load(folder: str | Path) -> tuple[Model, dict[str, Any]]:
+    """The model in a folder, in evaluation mode, and the other keys of its config.json.
+
+    UserError if anything is missing, damaged (the hash is checked before a weight is used) or does not fit the plan.
+    """
+    folder = Path(folder)
+    plan, extra = read_config(folder)
+    path = folder / "model.safetensors"
+    try:
+        digest = _digest(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    wanted = extra.pop("weights", {}).get("xxh3_128")
+    if wanted != digest:
+        raise UserError(f"{path}: damaged: its hash is {digest}, config.json says {wanted}; copy the model again")
+    try:
+        tensors = load_file(path)
+        model = Model(plan, seed=None)
+        model.load_tensors(tensors)
+    except (SafetensorError, ValueError) as error:
+        raise UserError(f"{path}: {error}") from None
+    return model.eval(), extra
+
+
+def _digest(path: Path) -> str:
+    state = xxhash.xxh3_128()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            state.update(block)
+    return state.hexdigest()
+
+

@@ -1,0 +1,214 @@
+"""A Transformer as data: named streams and an ordered plan of steps. No torch here.
+
+A block lists the streams it attends to, in order, and then feeds forward. Which streams it lists is all that tells
+an encoder from a decoder from two streams joined by co-attention; there is no other notion of a family.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+from msgspec import Struct
+
+Activation = Literal["relu", "gelu", "gelu_tanh", "gelu_quick", "silu", "tanh"]
+
+
+class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every piece of a plan is: an immutable value that refuses unknown fields when read from a file."""
+
+
+class Norm(Part):
+    """Layer normalisation (Ba et al. 2016) or root-mean-square normalisation (Zhang & Sennrich 2019, no bias)."""
+
+    kind: Literal["layer", "rms"] = "layer"
+    eps: float = 1e-5
+
+
+class Attend(Part):
+    """One attention of a block. `stream` is what it attends to; every size is explicit and none follows from another.
+
+    `window` limits how many positions back a causal attention sees. `scale` multiplies query . key and is
+    head_width ** -0.5 unless given (T5: 1). `own_norm` normalises the other stream before it is read (pre-norm).
+    """
+
+    stream: str
+    heads: int
+    head_width: int
+    key_heads: int | None = None
+    mask: Literal["open", "causal"] = "open"
+    window: int | None = None
+    positions: Literal["none", "rotary", "alibi", "buckets"] = "none"
+    rotary_base: float = 10000.0
+    buckets: int = 32
+    bucket_distance: int = 128
+    scale: float | None = None
+    bias: bool = True
+    own_norm: bool = False
+    dropout: float = 0.0
+
+    @property
+    def kv_heads(self) -> int:
+        return self.key_heads or self.heads
+
+    @property
+    def inner(self) -> int:
+        """Width of all queries together."""
+        return self.heads * self.head_width
+
+    @property
+    def kv_inner(self) -> int:
+        """Width of all keys (or all values) together."""
+        return self.kv_heads * self.head_width
+
+
+class FeedForward(Part):
+    """Position-wise network (Vaswani et al. 2017, 3.3); `gated` multiplies by a second projection (Shazeer 2020)."""
+
+    width: int
+    activation: Activation = "relu"
+    gated: bool = False
+    bias: bool = True
+
+
+class Block(Part):
+    """One layer of one stream: attend in the order listed, then feed forward; a residual around each."""
+
+    stream: str
+    attends: tuple[Attend, ...]
+    feedforward: FeedForward | None = None
+    norm: Norm = Norm()
+    place: Literal["pre", "post"] = "post"
+    dropout: float = 0.0
+
+
+class Step(Part, tag="step"):
+    """Blocks that run side by side: each reads other streams as they were when the step began, its own stream live."""
+
+    blocks: tuple[Block, ...]
+
+
+class FinalNorm(Part, tag="final-norm"):
+    """A stream's last normalisation (pre-norm stacks need one)."""
+
+    stream: str
+    norm: Norm = Norm()
+
+
+class Tokens(Part, tag="tokens"):
+    """Token embedding, with absolute positions and segments added.
+
+    `offset` is added to every position (2 in BART and RoBERTa, whose tables hold two rows more). `sinusoid`: sines and
+    cosines interleaved (Vaswani et al. 2017, 3.5) or in two halves (Marian). `scaled` multiplies the token vector by
+    sqrt(width) (3.4).
+    """
+
+    vocab: int
+    positions: Literal["none", "learned", "sinusoidal"] = "sinusoidal"
+    capacity: int = 1024
+    offset: int = 0
+    sinusoid: Literal["interleaved", "halves"] = "interleaved"
+    scaled: bool = False
+    segments: int = 0
+    norm: Norm | None = None
+    dropout: float = 0.0
+
+
+class Regions(Part, tag="regions"):
+    """Picture regions: a feature vector and a box (x1, y1, x2, y2, area; all in 0..1), each projected, then added."""
+
+    features: int
+    box: int = 5
+    norm: Norm | None = Norm()
+    dropout: float = 0.0
+
+
+class Patches(Part, tag="patches"):
+    """Square picture patches of `edge` x `edge` pixels, projected, with their box as in Regions."""
+
+    edge: int
+    channels: int = 3
+    box: int = 5
+    norm: Norm | None = Norm()
+    dropout: float = 0.0
+
+
+class Pool(Part):
+    """A vector for a whole row: its first token, projected (BERT: tanh; ViLBERT: ReLU)."""
+
+    width: int
+    activation: Activation = "tanh"
+
+
+class Stream(Part):
+    """A named sequence of states [tokens, width]."""
+
+    name: str
+    width: int
+    embedding: Tokens | Regions | Patches
+    pool: Pool | None = None
+
+
+class Head(Part):
+    """What is read off the streams at the end, and its loss.
+
+    `reads` "tokens": one answer per selected token of `streams[0]`; "pooled": one per row, from the product of the
+    pooled vectors of `streams`. `transform` puts dense + activation + norm before the output (BERT's masked-token
+    head). `objective` "classes" is cross-entropy over `outputs`; "distribution" is the KL divergence from a given
+    distribution (ViLBERT's masked regions).
+    """
+
+    name: str
+    streams: tuple[str, ...]
+    outputs: int
+    reads: Literal["tokens", "pooled"] = "tokens"
+    transform: Activation | None = None
+    norm: Norm = Norm()
+    bias: bool = False
+    scale: float = 1.0
+    objective: Literal["classes", "distribution"] = "classes"
+    dropout: float = 0.0
+
+
+class Tie(Part):
+    """Parameters that are one and the same; a prefix shares everything below it. Files hold `keep` only."""
+
+    keep: str
+    share: str
+
+
+class Plan(Part):
+    """Streams, steps in order of execution, heads and ties: the whole architecture."""
+
+    streams: tuple[Stream, ...]
+    steps: tuple[Step | FinalNorm, ...]
+    heads: tuple[Head, ...] = ()
+    ties: tuple[Tie, ...] = ()
+    initialization: Literal["transformer", "bert", "gpt2"] = "transformer"
+
+    def stream(self, name: str) -> Stream:
+        for stream in self.streams:
+            if stream.name == name:
+                return stream
+        raise ValueError(f"the plan has no stream {name!r}; it has {', '.join(s.name for s in self.streams)}")
+
+    def blocks(self) -> Iterator[tuple[int, str, Block]]:
+        """(step, address, block) in order of execution; `target.3` is the fourth block of stream `target`."""
+        count = {stream.name: 0 for stream in self.streams}
+        for number, step in enumerate(self.steps):
+            if isinstance(step, Step):
+                for block in step.blocks:
+                    yield number, f"{block.stream}.{count[block.stream]}", block
+                    count[block.stream] += 1
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every parameter a file holds, by address: tied ones once, under the name that is kept."""
+        from .shapes import parameter_shapes
+
+        return parameter_shapes(self)
+
+
+def attention_scale(attend: Attend) -> float:
+    """What query . key is multiplied by (Vaswani et al. 2017, 3.2.1)."""
+    return attend.scale if attend.scale is not None else 1.0 / math.sqrt(attend.head_width)

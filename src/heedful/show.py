@@ -1,0 +1,221 @@
+"""`heedful show`: a plan as a table, with its parameters and its cost. From a preset's name or a model folder; no torch.
+
+The functions return text and print nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from .errors import UserError
+from .model.families import FAMILIES, PRESETS, nearest
+from .model.families import plan as preset_plan
+from .model.plan import Attend, Block, FinalNorm, Patches, Plan, Regions, Step, Stream, Tokens
+from .model.shapes import count, flops_per_token
+
+FORMAT = 1
+LONGEST_CONFIG = 4_000_000  # bytes; a plan of a hundred layers takes a hundredth of it
+
+
+class _Header(msgspec.Struct):
+    format: int
+
+
+class _Saved(msgspec.Struct):
+    plan: Plan
+
+
+def show(what: str) -> str:
+    """The description of a preset, a family with its defaults, or the model in a folder (a run's folder will do)."""
+    folder = Path(what)
+    if what in PRESETS or what in FAMILIES:
+        return describe(preset_plan(what), what)
+    if "\0" not in what and folder.exists():
+        return describe(read_plan(folder), what)
+    raise UserError(f"{what!r} is neither a preset nor a folder; {nearest(what, [*PRESETS, *FAMILIES])}")
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan in a model folder's config.json; UserError for anything that is not one."""
+    file = next((path for path in (folder / "config.json", folder / "model" / "config.json") if path.exists()), None)
+    if folder.is_file():
+        file = folder
+    if file is None:
+        hint = "; the run is not finished" if (folder / "recipe.toml").exists() else ""
+        raise UserError(f"{folder}: holds no config.json, so it is not a model's folder{hint}")
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(LONGEST_CONFIG + 1)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+    if len(text) > LONGEST_CONFIG:
+        raise UserError(f"{file}: longer than {LONGEST_CONFIG:,} bytes, so it is not a model's config.json")
+    try:
+        header = msgspec.json.decode(text, type=_Header)
+        if header.format != FORMAT:
+            raise UserError(f"{file}: format {header.format}; this heedful reads format {FORMAT}: use another version")
+        plan = msgspec.json.decode(text, type=_Saved).plan
+        _check(plan)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: is not the config.json of a heedful model: {error}") from None
+    except (ValueError, AssertionError) as error:  # streams, pools or heads that do not fit together
+        raise UserError(f"{file}: the plan does not fit together: {error}") from None
+    return plan
+
+
+def _check(plan: Plan) -> None:
+    """ValueError for a plan that no model could have: names that are not words, sizes below 1."""
+    for part in (*plan.streams, *plan.heads):
+        if not part.name.isidentifier():
+            raise ValueError(f"{part.name!r} is not a name")
+    for name, shape in plan.shapes().items():
+        if min(shape) < 1:
+            raise ValueError(f"{name} has shape {shape}; sizes are 1 or more")
+
+
+def describe(plan: Plan, title: str) -> str:
+    """Streams, steps (repeats together), heads, ties, parameters per part and operations per token."""
+    cost = flops_per_token(plan)
+    parts = parameters(plan)
+    total = sum(parts.values())
+    streams = [
+        (stream.name, str(stream.width), _embedding(stream), f"{_short(cost[stream.name])}FLOP")
+        for stream in plan.streams
+    ]
+    shares = [(part, f"{size:,}", f"{100 * size / max(total, 1):.1f} %") for part, size in parts.items()]
+    sections = [
+        f"{title}: {total:,} parameters",
+        table(("stream", "width", "embedding", "per token"), streams, right=(1, 3)),
+        table(("steps", "stream", "attends to", "feed-forward", "norm"), list(_steps(plan)), right=(0,)),
+        table(("head", "reads", "outputs"), [_head_row(plan, number) for number in range(len(plan.heads))], right=(2,)),
+        table(("part", "parameters", "share"), [*shares, ("all", f"{total:,}", "")], right=(1, 2)),
+    ]
+    if plan.ties:
+        sections.append(table(("kept", "shared with"), [(tie.keep, tie.share) for tie in plan.ties]))
+    sections.append(
+        f"per token: forward {_short(sum(cost.values()))}FLOP for one token of every stream, a training step three times\n"
+        "that; query-key products, which grow with the length, are not counted. Tied parameters are counted once."
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def parameters(plan: Plan) -> dict[str, int]:
+    """Part -> how many numbers it holds; a tied parameter counts where it is kept. The values sum to the model's."""
+    inputs = {address: block for _, address, block in plan.blocks()}
+    parts: dict[str, int] = {}
+    for name, shape in plan.shapes().items():
+        words = name.split(".")
+        block = inputs.get(".".join(words[:2]))
+        if words[0] == "heads":
+            part = f"head {words[1]}"
+        elif block is None:
+            part = f"{words[0]} {'final norm' if words[1] == 'norm' else words[1]}"
+        elif words[2] == "feedforward":
+            part = f"{block.stream} feed-forward"
+        else:
+            part = f"{block.stream} attention to {'itself' if words[2] == block.stream else words[2]}"
+        parts[part] = parts.get(part, 0) + count(shape)
+    return parts
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Columns as plain text, two spaces apart, with a rule under the header; `right` names right-aligned columns."""
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (header, ["-" * width for width in widths], *rows)
+    ]
+    return "\n".join(lines)
+
+
+def _steps(plan: Plan) -> Iterator[tuple[str, ...]]:
+    """A row per block. Steps that repeat, alone or as a cycle, are shown once with the numbers they stand for."""
+    number = 0
+    while number < len(plan.steps):
+        period, repeats = _cycle(plan.steps, number)
+        for offset in range(period):
+            step, first = plan.steps[number + offset], number + offset
+            label = _label(first, period, repeats)
+            if isinstance(step, FinalNorm):
+                yield label, step.stream, "", "", f"final {step.norm.kind}"
+            else:
+                for block in step.blocks:
+                    yield label, block.stream, *_block_cells(block, len(step.blocks) > 1)
+                    label = ""
+        number += period * repeats
+
+
+def _cycle(steps: Sequence[Step | FinalNorm], start: int, longest: int = 6) -> tuple[int, int]:
+    """(period, repeats) of the cycle from `start` that covers most steps; the shorter period if equal."""
+    best = (1, 1)
+    for period in range(1, longest + 1):
+        cycle, repeats = steps[start : start + period], 1
+        while len(cycle) == period and steps[start + repeats * period : start + (repeats + 1) * period] == cycle:
+            repeats += 1
+        if repeats > 1 and period * repeats > best[0] * best[1]:
+            best = (period, repeats)
+    return best
+
+
+def _label(first: int, period: int, repeats: int) -> str:
+    last = first + period * (repeats - 1)
+    if repeats == 1:
+        return f"{first}"
+    if period == 1:
+        return f"{first}-{last}"
+    return f"{first}, {last}" if repeats == 2 else f"{first}, {first + period} .. {last}"
+
+
+def _block_cells(block: Block, together: bool) -> tuple[str, str, str]:
+    attends = ", then ".join(_attend(block, attend, together) for attend in block.attends)
+    feed = block.feedforward
+    network = "" if feed is None else f"{feed.width} {feed.activation}{' gated' if feed.gated else ''}"
+    return attends, network, f"{block.place} {block.norm.kind}"
+
+
+def _attend(block: Block, attend: Attend, together: bool) -> str:
+    name = "itself" if attend.stream == block.stream else f"{attend.stream}{' (as it was)' if together else ''}"
+    if attend.mask == "causal":
+        name += " causally" + (f" {attend.window} back" if attend.window else "")
+    sizes = f"{attend.heads} x {attend.head_width}"
+    if attend.kv_heads != attend.heads:
+        sizes += f", {attend.kv_heads} key heads"
+    if attend.positions != "none":
+        sizes += f", {attend.positions}"
+    return f"{name} ({sizes})"
+
+
+def _embedding(stream: Stream) -> str:
+    embedding = stream.embedding
+    match embedding:
+        case Tokens():
+            extras = [] if embedding.positions == "none" else [f"{embedding.positions} positions"]
+            if embedding.positions == "learned":
+                extras[0] += f" to {embedding.capacity}"
+            extras += [f"{embedding.segments} segments"] if embedding.segments else []
+            return ", ".join([f"{embedding.vocab:,} tokens", *extras])
+        case Regions():
+            return f"regions of {embedding.features} features, box of {embedding.box}"
+        case Patches():
+            return f"patches of {embedding.edge} x {embedding.edge} x {embedding.channels}, box of {embedding.box}"
+
+
+def _head_row(plan: Plan, number: int) -> tuple[str, str, str]:
+    head = plan.heads[number]
+    reads = "each token" if head.reads == "tokens" else "the pooled row"
+    return head.name, f"{reads} of {' x '.join(head.streams)}", f"{head.outputs:,}"
+
+
+def _short(value: float) -> str:
+    """1234567 -> `1.23 M`, with the unit to be joined on."""
+    for unit in ("", "k", "M", "G", "T"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} P"

@@ -1,0 +1,58 @@
+"""One trainer per run: a lock that the kernel releases when its holder dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+
+from ..errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows: no lock; the documentation says that Linux is what is tested
+    fcntl = None  # type: ignore[assignment]
+
+
+class Lock:
+    """`with Lock(run):` holds RUN/lock; a second holder is refused with the first one's pid, host and time.
+
+    The file itself may stay behind and means nothing: what counts is the kernel's flock on it.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.path = run / "lock"
+        self._handle: int | None = None
+
+    def __enter__(self) -> Lock:
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        if fcntl is not None:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(handle, 4096, 0)
+                os.close(handle)
+                raise UserError(f"{self.path.parent}: {_describe(holder)}; wait for it or stop it first") from None
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}).encode(), 0)
+        self._handle = handle
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def _describe(holder: bytes) -> str:
+    try:
+        seen = json.loads(holder)
+        return f"is being trained by process {seen['pid']} on {seen['host']} since {seen['since']}"
+    except (ValueError, KeyError, TypeError):  # caught between the lock and the note in it
+        return "is being trained by another process"

@@ -1,0 +1,163 @@
+"""AdamW over named weights whose truth is fp32, whatever precision the model computes in.
+
+fp32: the model's parameters are the truth. bf16: the model holds a bf16 working copy; the truth is an fp32 master that
+the optimizer updates, checkpoints hold and averages are made of (Micikevicius et al. 2018, 3.1).
+Gradients arrive as SUMS over tokens and are divided once, after all micro-batches and ranks have been added up.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..config import Training
+from ..errors import UserError
+from .distributed import World
+
+
+class Optimizer:
+    """Loshchilov & Hutter 2019, in torch's fused form. No weight decay on vectors (norms and biases).
+
+    Call order of a step: `backward` of every micro-batch, `total`, then `update` or `drop`.
+    """
+
+    def __init__(self, model: nn.Module, training: Training, precision: Literal["fp32", "bf16"] = "fp32") -> None:
+        self.model = model
+        self.clip = training.clip
+        self.updates = 0
+        self.working: dict[str, nn.Parameter] = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self.weights: dict[str, Tensor] = dict(self.working)
+        self._bucket: Tensor | None = None
+        if precision == "bf16":
+            self.weights = {name: p.detach().float().clone() for name, p in self.working.items()}
+            for name, parameter in self.working.items():
+                parameter.data = parameter.data.to(torch.bfloat16)
+                parameter.register_post_accumulate_grad_hook(_gather_into(self.weights[name]))
+        matrices = [w for w in self.weights.values() if w.dim() > 1]
+        vectors = [w for w in self.weights.values() if w.dim() <= 1]
+        self._adam = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": training.weight_decay},
+                {"params": vectors, "weight_decay": 0.0},
+            ],
+            lr=training.rate,
+            betas=training.betas,
+            eps=training.eps,
+            fused=next(iter(self.weights.values())).device.type in ("cpu", "cuda"),
+        )
+
+    def total(self, world: World) -> Tensor:
+        """Add up the gradients of all ranks; returns their norm, still that of the sum over tokens (a scalar)."""
+        if world.size > 1:
+            self._sum_over(world)
+        # A weight that took no part counts as one with gradient zero: the same with one process and with many.
+        for weight in self.weights.values():
+            if weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+        return torch.nn.utils.get_total_norm(self._gradients())
+
+    def update(self, rate: float, tokens: int, norm: float) -> None:
+        """One AdamW update from the mean over `tokens`, its norm clipped; `norm` is what `total` returned."""
+        coefficient = 1.0 / tokens
+        if self.clip > 0:
+            coefficient *= min(1.0, self.clip / (norm / tokens + 1e-6))
+        torch._foreach_mul_(self._gradients(), coefficient)
+        for group in self._adam.param_groups:
+            group["lr"] = rate
+        self._adam.step()
+        self.updates += 1
+        self.drop()
+        self._refresh_working()
+
+    def drop(self) -> None:
+        """Forget the gradients."""
+        for weight in self.weights.values():
+            weight.grad = None
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """What a checkpoint holds, by file: the fp32 weights, and both moments under `NAME.mean`, `NAME.square`."""
+        moments = {}
+        for name, weight in self.weights.items():
+            state = self._adam.state.get(weight) or {}
+            moments[f"{name}.mean"] = state.get("exp_avg", torch.zeros_like(weight))
+            moments[f"{name}.square"] = state.get("exp_avg_sq", torch.zeros_like(weight))
+        return {"model": {name: weight.detach() for name, weight in self.weights.items()}, "optimizer": moments}
+
+    def restore(self, weights: dict[str, Tensor], moments: dict[str, Tensor], updates: int) -> None:
+        """Take over what `tensors` gave, after so many updates. UserError if it belongs to another model."""
+        self.set_weights(weights)
+        self.updates = updates
+        self._adam.state.clear()
+        if not updates:
+            return
+        for name, weight in self.weights.items():
+            count = torch.tensor(float(updates), device=weight.device)
+            mean, square = moments[f"{name}.mean"], moments[f"{name}.square"]
+            state: dict[str, Any] = {
+                "step": count,
+                "exp_avg": torch.empty_like(weight).copy_(mean),
+                "exp_avg_sq": torch.empty_like(weight).copy_(square),
+            }
+            self._adam.state[weight] = state  # type: ignore[index]
+
+    def set_weights(self, weights: dict[str, Tensor]) -> None:
+        """Copy weights by name into the truth and the working copy."""
+        for name in sorted(set(weights) ^ set(self.weights)):
+            whose = "the checkpoint" if name in weights else "the model"
+            raise UserError(f"weight {name!r} is only in {whose}: the run was made from another recipe; start a new one")
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                if weights[name].shape != weight.shape:
+                    shapes = f"{list(weights[name].shape)} in the checkpoint, {list(weight.shape)} in the model"
+                    raise UserError(f"weight {name!r} is {shapes}: the run was made from another recipe")
+                weight.copy_(weights[name])
+        self._refresh_working()
+
+    def release(self) -> None:
+        """Give the model back in fp32 and let go of everything else: training is over."""
+        for name, parameter in self.working.items():
+            parameter.data = self.weights[name].detach()
+            parameter._post_accumulate_grad_hooks = None  # type: ignore[attr-defined]
+            parameter.grad = None
+        self._adam.state.clear()
+
+    def _gradients(self) -> list[Tensor]:
+        return [weight.grad for weight in self.weights.values() if weight.grad is not None]
+
+    def _sum_over(self, world: World) -> None:
+        """One all-reduce over all gradients end to end; afterwards they are views of that bucket."""
+        weights = list(self.weights.values())
+        sizes = [weight.numel() for weight in weights]
+        if self._bucket is None:
+            self._bucket = torch.empty(sum(sizes), dtype=torch.float32, device=weights[0].device)
+        parts = self._bucket.split(sizes)
+        for weight, part in zip(weights, parts, strict=True):
+            if weight.grad is None:
+                part.zero_()
+            else:
+                part.copy_(weight.grad.reshape(-1))
+        world.add_up(self._bucket)
+        for weight, part in zip(weights, parts, strict=True):
+            weight.grad = part.view_as(weight)
+
+    def _refresh_working(self) -> None:
+        with torch.no_grad():
+            for name, parameter in self.working.items():
+                if parameter is not self.weights[name]:
+                    parameter.copy_(self.weights[name])
+
+
+def _gather_into(master: Tensor) -> Any:
+    """A hook that adds a parameter's bf16 gradient to its master's fp32 one, and frees it at once."""
+
+    def gather(parameter: Tensor) -> None:
+        assert parameter.grad is not None
+        if master.grad is None:
+            master.grad = parameter.grad.float()
+        else:
+            master.grad.add_(parameter.grad)
+        parameter.grad = None
+
+    return gather
