@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,20 +49,20 @@ train = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(train, name="train", help="Train a model from your own files.")
 
 
-class Device(str, Enum):
+class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
     mps = "mps"
 
 
-class Precision(str, Enum):
+class Precision(StrEnum):
     fp32 = "fp32"
     bf16 = "bf16"
     auto = "auto"
 
 
-class LengthPenalty(str, Enum):
+class LengthPenalty(StrEnum):
     average = "average"
     gnmt = "gnmt"
     hf = "hf"
@@ -117,7 +117,6 @@ def train_translate(
 ) -> None:
     """Train a translator from parallel text; with no recipe, sizes follow from data and machine."""
     from .config import override, parse_recipe, read_recipe
-    from .tasks.translate import train
 
     given: dict[str, Any] = {
         "data.source": source,
@@ -137,7 +136,9 @@ def train_translate(
     overrides += [f"training.processes={processes}"] if processes else []
     overrides += settings or []
     chosen = read_recipe(recipe, overrides) if recipe else parse_recipe({}, overrides, where="options")
-    train(chosen, out, data)
+    from .tasks.translate import train  # after the recipe was read: its mistakes need not wait for torch
+
+    raise typer.Exit(train(chosen, out, data, launch=True))
 
 
 @app.command()
@@ -145,7 +146,7 @@ def resume(run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder o
     """Continue a run exactly where it stopped."""
     from .tasks.translate import resume
 
-    resume(run)
+    raise typer.Exit(resume(run, launch=True))
 
 
 @app.command()
@@ -166,8 +167,6 @@ def translate(
     max_length: Annotated[int | None, typer.Option(min=1, help="Longest answer, in tokens.")] = None,
 ) -> None:
     """Translate line by line: as many lines out as in."""
-    from .tasks.translate import load, translate_stream
-
     given = {
         "beam": beam,
         "length_penalty": length_penalty and length_penalty.value,
@@ -185,6 +184,8 @@ def translate(
     with ExitStack() as stack:
         # Files are opened first: a misspelt name is found before a model is loaded, and nothing is overwritten by it.
         sources = [stack.enter_context(_open(path, "rb")) for path in files or []] or [sys.stdin.buffer]
+        from .tasks.translate import load, translate_stream
+
         translator = load(model)
         out = stack.enter_context(_open(output, "xb")) if output else sys.stdout.buffer
         for lines in sources:

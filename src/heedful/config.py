@@ -23,11 +23,12 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of a recipe."""
 
 
-class Data(Section):
+class Data(Section, frozen=True):
     """Where the examples are. Paths are taken as given or, failing that, under the data root.
 
     Either `source` and `target` (parallel text, one line each) or `pairs` (TSV with two columns, or JSONL with the
     keys "source" and "target"); each may be .gz. Without dev files, `hold_out` examples are kept from training.
+    `tags` names each file's target language, in the order source files, then pairs; dev files follow the same order.
     """
 
     source: tuple[str, ...] = ()
@@ -36,11 +37,12 @@ class Data(Section):
     dev_source: tuple[str, ...] = ()
     dev_target: tuple[str, ...] = ()
     dev_pairs: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     hold_out: int | None = None
     longest: int = 256
 
 
-class Tokenizer(Section):
+class Tokenizer(Section, frozen=True):
     """Trained by the tool on the training data. `size` None: chosen from the data. `sampling` is the probability of
     leaving out a merge (Provilkov et al. 2020, 3) when a word's `segmentations` are drawn; 0 turns sampling off."""
 
@@ -53,7 +55,7 @@ class Tokenizer(Section):
     segmentations: int = 16
 
 
-class Training(Section):
+class Training(Section, frozen=True):
     """One loop for all tasks. `batch_tokens` counts real target tokens of one micro-batch; a step sums `accumulate`.
 
     `limit` bounds wall time ("20m", "90s", "2h"); `steps` bounds steps; at least one is set, the first reached ends.
@@ -76,7 +78,7 @@ class Training(Section):
     label_smoothing: float = 0.1
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     device: str = "auto"
-    processes: int | Literal["auto"] = 1
+    processes: int | Literal["auto"] = "auto"
     threads: int | Literal["auto"] = "auto"
     validate_every: int = 500
     save_every: int = 500
@@ -85,7 +87,7 @@ class Training(Section):
     average: int = 1
 
 
-class Decoding(Section):
+class Decoding(Section, frozen=True):
     """Defaults that a finished model decodes with."""
 
     beam: int = 4
@@ -95,7 +97,7 @@ class Decoding(Section):
     max_extra: int = 30
 
 
-class Recipe(Section):
+class Recipe(Section, frozen=True):
     """Everything a run is made from. `model` holds a family's options, and `preset`."""
 
     task: str = "translate"
@@ -202,7 +204,7 @@ def _check_keys(table: dict[str, Any], known: list[str], where: str, prefix: str
 # key: (smallest, largest) that makes sense; outside it the run could only fail later and less clearly.
 LIMITS: dict[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
-    "data.hold_out": (1, 10**9),
+    "data.hold_out": (0, 10**9),
     "data.longest": (2, 100_000),
     "tokenizer.size": (16, 1_000_000),
     "tokenizer.sampling": (0.0, 0.99),
@@ -253,7 +255,10 @@ def _check_values(recipe: Recipe, where: str) -> None:
     for beta in recipe.training.betas:
         _check_limits(beta, (0.0, 0.999999), where, "training.betas")
     if recipe.training.limit is not None:
-        seconds(recipe.training.limit)
+        try:
+            seconds(recipe.training.limit)
+        except UserError as error:
+            raise UserError(f"{where}: training.limit: {error}") from None
     if not DEVICE.fullmatch(recipe.training.device):
         raise UserError(f"{where}: training.device = {recipe.training.device!r}; known: auto, cpu, mps, cuda, cuda:0")
 

@@ -1,6 +1,6 @@
-"""`heedful show`: a plan as a table, with its parameters and its cost. From a preset's name or a model folder; no torch.
+"""`heedful show`: a plan as a table, with its parameters and its cost, from a preset's name or a model folder.
 
-The functions return text and print nothing.
+The functions return text and print nothing; none needs torch.
 """
 
 from __future__ import annotations
@@ -8,24 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import msgspec
-
 from .errors import UserError
 from .model.families import FAMILIES, PRESETS, nearest
 from .model.families import plan as preset_plan
+from .model.files import read_config
 from .model.plan import Attend, Block, FinalNorm, Patches, Plan, Regions, Step, Stream, Tokens
 from .model.shapes import count, flops_per_token
-
-FORMAT = 1
-LONGEST_CONFIG = 4_000_000  # bytes; a plan of a hundred layers takes a hundredth of it
-
-
-class _Header(msgspec.Struct):
-    format: int
-
-
-class _Saved(msgspec.Struct):
-    plan: Plan
 
 
 def show(what: str) -> str:
@@ -39,38 +27,28 @@ def show(what: str) -> str:
 
 
 def read_plan(folder: Path) -> Plan:
-    """The plan in a model folder's config.json; UserError for anything that is not one."""
-    file = next((path for path in (folder / "config.json", folder / "model" / "config.json") if path.exists()), None)
-    if folder.is_file():
-        file = folder
-    if file is None:
-        hint = "; the run is not finished" if (folder / "recipe.toml").exists() else ""
-        raise UserError(f"{folder}: holds no config.json, so it is not a model's folder{hint}")
+    """The plan of a model folder, or of the finished model in a run's folder; UserError for anything else."""
+    inside = folder / "model"
+    if (inside / "config.json").exists():
+        folder = inside
+    elif (folder / "recipe.toml").exists():
+        raise UserError(f"{folder}: the run is not finished, so it holds no model; continue it with: heedful resume")
     try:
-        with file.open("rb") as stream:
-            text = stream.read(LONGEST_CONFIG + 1)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
-    if len(text) > LONGEST_CONFIG:
-        raise UserError(f"{file}: longer than {LONGEST_CONFIG:,} bytes, so it is not a model's config.json")
-    try:
-        header = msgspec.json.decode(text, type=_Header)
-        if header.format != FORMAT:
-            raise UserError(f"{file}: format {header.format}; this heedful reads format {FORMAT}: use another version")
-        plan = msgspec.json.decode(text, type=_Saved).plan
+        plan, _ = read_config(folder)
         _check(plan)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: is not the config.json of a heedful model: {error}") from None
-    except (ValueError, AssertionError) as error:  # streams, pools or heads that do not fit together
-        raise UserError(f"{file}: the plan does not fit together: {error}") from None
+    except (ValueError, LookupError) as error:
+        raise UserError(f"{folder / 'config.json'}: the plan does not fit together: {error}") from None
     return plan
 
 
 def _check(plan: Plan) -> None:
-    """ValueError for a plan that no model could have: names that are not words, sizes below 1."""
-    for part in (*plan.streams, *plan.heads):
-        if not part.name.isidentifier():
-            raise ValueError(f"{part.name!r} is not a name")
+    """ValueError for heads that no model could have, sizes below 1, and names that would upset a terminal."""
+    pools = {stream.name: stream.pool for stream in plan.streams}
+    for head in plan.heads:
+        if not head.name.isidentifier():
+            raise ValueError(f"{head.name!r} is not a name")
+        if head.reads == "pooled" and any(pools[name] is None for name in head.streams):
+            raise ValueError(f"the head {head.name!r} reads a pooled vector of a stream without one")
     for name, shape in plan.shapes().items():
         if min(shape) < 1:
             raise ValueError(f"{name} has shape {shape}; sizes are 1 or more")
@@ -96,8 +74,8 @@ def describe(plan: Plan, title: str) -> str:
     if plan.ties:
         sections.append(table(("kept", "shared with"), [(tie.keep, tie.share) for tie in plan.ties]))
     sections.append(
-        f"per token: forward {_short(sum(cost.values()))}FLOP for one token of every stream, a training step three times\n"
-        "that; query-key products, which grow with the length, are not counted. Tied parameters are counted once."
+        f"forward {_short(sum(cost.values()))}FLOP for one token of every stream, three times that to train; without\n"
+        "the query-key products, which grow with the length. Tied parameters are counted once, where they are kept."
     )
     return "\n\n".join(sections) + "\n"
 

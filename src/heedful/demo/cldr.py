@@ -72,13 +72,13 @@ class Language:
         ).translate(SPACES)
 
     def country(self, code: str) -> str:
-        return self.locale.territories[code].translate(SPACES)
+        return str(self.locale.territories[code]).translate(SPACES)
 
     def language(self, code: str) -> str:
-        return self.locale.languages[code].translate(SPACES)
+        return str(self.locale.languages[code]).translate(SPACES)
 
-    def list(self, items: Sequence[str]) -> str:
-        """CLDR's list pattern. Spanish y becomes e before the sound i, which CLDR leaves to the software (ICU does it)."""
+    def join(self, items: Sequence[str]) -> str:
+        """CLDR's list pattern. Spanish y becomes e before the sound i: CLDR leaves that to the software, as in ICU."""
         from babel.lists import format_list
 
         text = format_list(items, locale=self.locale).translate(SPACES)

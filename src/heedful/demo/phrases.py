@@ -12,40 +12,39 @@ from typing import Literal, Protocol
 from .cldr import Form, Language
 from .draw import Draw, Value
 
-# ISO codes only: what they are called in each language comes from CLDR.
-COUNTRIES = tuple(
-    (
-        "AL AR AU AT BE BO BR BG CA CL CN CO HR CU CY CZ DK EC EG EE ET FI FR DE GH GR GT HU IS IN ID IR IQ IE IL IT JM JP "
-        "JO KZ KE LV LB LY LT LU MY MT MX MA NP NL NZ NG NO PK PA PY PE PL PT RO RU SA SN RS SG SK SI ZA KR ES SE CH TH TN "
-        "TR UG UA GB US UY VE VN"
-    ).split()
-)
-LANGUAGES = tuple(
-    (
-        "ar eu bg ca zh hr cs da nl en et fi fr ka de el he hi hu is id ga it ja ko lv lt mt no fa pl pt ro ru sr sk sl es "
-        "sw sv th tr uk vi cy"
-    ).split()
-)
-SIGNS = tuple("EUR USD GBP CHF SEK PLN CAD INR".split())
-CURRENCIES = tuple(
-    (
-        "EUR USD GBP CHF SEK NOK DKK PLN CZK HUF RON TRY UAH INR THB IDR PHP AUD NZD CAD MXN BRL ARS COP PEN ZAR EGP MAD"
-    ).split()
-)
-LENGTHS = tuple("length-millimeter length-centimeter length-meter length-kilometer length-mile length-foot".split())
-MASSES = tuple("mass-milligram mass-gram mass-kilogram mass-tonne mass-pound mass-ounce".split())
-VOLUMES = tuple("volume-milliliter volume-centiliter volume-liter volume-cubic-meter volume-gallon".split())
-AREAS = tuple("area-hectare area-square-meter area-square-kilometer".split())
-SPEEDS = tuple("speed-kilometer-per-hour speed-meter-per-second speed-mile-per-hour speed-knot".split())
-OTHERS = tuple(
-    (
-        "temperature-celsius temperature-fahrenheit power-watt power-kilowatt energy-kilowatt-hour electric-volt "
-        "electric-ampere digital-megabyte digital-gigabyte frequency-megahertz duration-second duration-week duration-month "
-        "duration-year duration-century"
-    ).split()
-)
+
+def _codes(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+# ISO and CLDR codes only: what they are called in each language comes from CLDR.
+COUNTRIES = _codes("""
+    AL AR AU AT BE BO BR BG CA CL CN CO HR CU CY CZ DK EC EG EE ET FI FR DE GH GR GT HU IS IN ID IR IQ IE IL IT JM JP JO
+    KZ KE LV LB LY LT LU MY MT MX MA NP NL NZ NG NO PK PA PY PE PL PT RO RU SA SN RS SG SK SI ZA KR ES SE CH TH TN TR UG
+    UA GB US UY VE VN
+""")
+LANGUAGES = _codes("""
+    ar eu bg ca zh hr cs da nl en et fi fr ka de el he hi hu is id ga it ja ko lv lt mt no fa pl pt ro ru sr sk sl es sw
+    sv th tr uk vi cy
+""")
+SIGNS = _codes("EUR USD GBP CHF SEK PLN CAD INR")
+CURRENCIES = _codes("""
+    EUR USD GBP CHF SEK NOK DKK PLN CZK HUF RON TRY UAH INR THB IDR PHP AUD NZD CAD MXN BRL ARS COP PEN ZAR EGP MAD
+""")
+LENGTHS = _codes("length-millimeter length-centimeter length-meter length-kilometer length-mile length-foot")
+MASSES = _codes("mass-milligram mass-gram mass-kilogram mass-tonne mass-pound mass-ounce")
+VOLUMES = _codes("volume-milliliter volume-centiliter volume-liter volume-cubic-meter volume-gallon")
+AREAS = _codes("area-hectare area-square-meter area-square-kilometer")
+SPEEDS = _codes("speed-kilometer-per-hour speed-meter-per-second speed-mile-per-hour speed-knot")
+OTHERS = _codes("""
+    temperature-celsius temperature-fahrenheit power-watt power-kilowatt energy-kilowatt-hour electric-volt
+    electric-ampere digital-megabyte digital-gigabyte frequency-megahertz duration-second duration-week duration-month
+    duration-year duration-century
+""")
 UNITS = (*LENGTHS, *MASSES, *VOLUMES, *AREAS, *SPEEDS, *OTHERS)
-SHORT_UNITS = tuple("length-centimeter length-meter length-kilometer mass-gram mass-kilogram volume-liter power-kilowatt".split())
+SHORT_UNITS = _codes("""
+    length-centimeter length-meter length-kilometer mass-gram mass-kilogram volume-liter power-kilowatt
+""")
 
 FIRST_DAY, LAST_DAY = datetime.date(1950, 1, 1).toordinal(), datetime.date(2049, 12, 31).toordinal()
 Write = Callable[[Language], str]
@@ -74,11 +73,15 @@ class Date:
         return LAST_DAY - FIRST_DAY + 1 - (100 * 31 if self.form == "medium" else 0)
 
     def fill(self, draw: Draw) -> tuple[tuple[Value, ...], Write]:
-        while True:
-            value = draw.value("date", lambda: draw.between(FIRST_DAY, LAST_DAY))
-            day = datetime.date.fromordinal(value[1])
-            if self.form != "medium" or day.month != 5:
-                return (value,), lambda language: language.date(day, self.form)
+        def ordinal() -> int:
+            while True:
+                number = draw.between(FIRST_DAY, LAST_DAY)
+                if self.form != "medium" or datetime.date.fromordinal(number).month != 5:
+                    return number
+
+        value = draw.value("date", ordinal)
+        day = datetime.date.fromordinal(value[1])
+        return (value,), lambda language: language.date(day, self.form)
 
 
 @dataclass(frozen=True)
@@ -111,11 +114,11 @@ class Number:
         return self.high - self.low + 1
 
     def draw_number(self, draw: Draw) -> tuple[Value, Decimal]:
-        cents = 10 ** (2 - self.places)
+        cents = int(10 ** (2 - self.places))
 
         def hundredths() -> int:
-            digits = draw.between(len(str(self.low)), len(str(self.high)))
-            return cents * draw.between(max(self.low, 10 ** (digits - 1)), min(self.high, 10**digits - 1))
+            power = int(10 ** draw.between(len(str(self.low)), len(str(self.high))))
+            return cents * draw.between(max(self.low, power // 10), min(self.high, power - 1))
 
         value = draw.value("number", hundredths)
         return value, Decimal(value[1] // cents).scaleb(-self.places).normalize() + 0
@@ -179,7 +182,7 @@ class Span:
 
         def write(language: Language) -> str:
             parts = zip(self.parts, drawn, strict=True)
-            return language.list([language.measure(number, f"duration-{unit}") for (unit, _), (_, number) in parts])
+            return language.join([language.measure(number, f"duration-{unit}") for (unit, _), (_, number) in parts])
 
         return tuple(value for value, _ in drawn), write
 
@@ -227,7 +230,7 @@ class Names:
 
         value = draw.value(self.table, key)
         codes = [self.codes[index] for index in chosen]
-        return (value,), lambda language: language.list([getattr(language, self.table)(code) for code in codes])
+        return (value,), lambda language: language.join([getattr(language, self.table)(code) for code in codes])
 
 
 @dataclass(frozen=True)

@@ -138,14 +138,26 @@ class Attention(nn.Module):
         self.norm = norm(around, width)
 
     def forward(
-        self, states: Tensor, attended: Tensor, pairing: Pairing, probe: Probe | None = None, address: str = ""
+        self,
+        states: Tensor,
+        attended: Tensor,
+        pairing: Pairing,
+        probe: Probe | None = None,
+        address: str = "",
+        cache: Cache | None = None,
     ) -> Tensor:
-        """states [tokens, width], attended [its tokens, its width] -> [tokens, width]; `attended` is unused if own."""
+        """states [tokens, width], attended [its tokens, its width] -> [tokens, width]; `attended` is unused if own.
+
+        With a cache (and a pairing of one group) the own stream's keys and values go there, for steps to go on from.
+        """
         blocks = self._blocks(states, attended, pairing)
         outputs = []
         for group, (query, key, value) in zip(pairing.groups, blocks, strict=True):
             if group.turns is not None:
                 query, key = rotate(query, group.turns[0]), rotate(key, group.turns[1])
+            if cache is not None and self.own:
+                assert len(pairing.groups) == 1, "a cache is filled from one group of rows"
+                cache.extend(address, key, value)
             outputs.append(self._look_up(query, key, value, group, probe, address))
         joined = pairing.queries.unpad(outputs, pairing.tokens)
         return self._leave(joined, probe, address)

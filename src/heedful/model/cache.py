@@ -1,7 +1,8 @@
 """Keys and values kept between decoding steps. Lives outside the model and is handed to it.
 
 The k hypotheses of a sentence are k queries of ONE row. Each step appends k cells to every row; nothing is ever moved:
-which cells a hypothesis descends from is a mask (the ancestry), rewritten when the search picks parents. Another
+which cells a hypothesis descends from is a mask (the ancestry), rewritten when the search picks parents. What all
+hypotheses of a row begin with (a prompt, the first token) is held once: `fork` splits the row after it. Another
 stream's keys are computed once and settle. When rows finish, `keep` drops them.
 """
 
@@ -28,11 +29,13 @@ class Cache:
         self.device = torch.device(device)
         self.cells = 0
         self.longest = 0  # no position reaches this; known to the host
+        self.even = True  # every row is at position `longest` - 1
         self.position = torch.full((rows,), -1, dtype=torch.long, device=self.device)
         self.row_numbers = torch.arange(rows)
-        self._ancestry: Tensor | None = None  # [rows, slots, cells], 0 or NEVER; None while every query sees all cells
-        self._cell_positions = torch.zeros(rows, 0, dtype=torch.long, device=self.device)
-        self._own: dict[str, Pair] = {}
+        # [rows, slots, room for cells], 0 or NEVER; None while every query sees all cells. Only `cells` of it are real.
+        self._ancestry: Tensor | None = None
+        self._cell_positions: list[Tensor] = []  # pieces [rows, n] that together cover the cells
+        self._own: dict[str, Tensor] = {}  # [key or value, rows, key heads, room for cells, width]
         self._settled: dict[str, Pair] = {}
         self._settled_bias: dict[str, tuple[Tensor | None, Tensor | None]] = {}
         self._prepared: dict[Any, Any] = {}
@@ -41,36 +44,52 @@ class Cache:
     # ---- what the search says -------------------------------------------------------------------------------------
 
     def fill(self, lengths: Tensor, longest: int) -> None:
-        """A prompt of `lengths` [rows] tokens, padded to `longest`, is about to be added by `extend`."""
-        self.cells += longest
-        self.longest += longest
+        """A prompt of `lengths` [rows] tokens, padded to `longest`, is about to be added; the cache is still empty."""
+        assert self.cells == 0, "only an empty cache is filled"
+        lengths = lengths.to(self.device)
         inside = torch.arange(longest, device=self.device)
-        self._cell_positions = inside.expand(self.rows, longest).clone()
-        self.position = lengths.to(self.device) - 1
-        real = inside[None] < lengths.to(self.device)[:, None]
-        if self.slots > 1 or not bool(real.all()):
-            bias = torch.zeros(self.rows, 1, longest, device=self.device).masked_fill_(~real[:, None], NEVER)
-            self._ancestry = bias.expand(self.rows, self.slots, longest).contiguous()
+        self._cell_positions = [inside.expand(self.rows, longest)]
+        self.position = lengths - 1
+        real = inside[None] < lengths[:, None]
+        self.even = bool(real.all())
+        if self.slots > 1 or not self.even:
+            never = torch.zeros(real.shape, device=self.device).masked_fill_(~real, NEVER)
+            self._ancestry = self._ancestry_room(longest)
+            self._ancestry[:, :, :longest] = never[:, None]
+        self.cells = self.longest = longest
         self._forget()
 
     def grow(self, parents: Tensor | None = None) -> None:
         """Room for one more token of every hypothesis, which descends from `parents` [rows, slots] (None: itself)."""
-        rows, slots = self.rows, self.slots
-        self.position = self.position + 1
-        new = self.position[:, None].expand(rows, slots)
-        self._cell_positions = torch.cat([self._cell_positions, new], 1)
-        if slots > 1:
-            eye = torch.full((slots, slots), NEVER, device=self.device).fill_diagonal_(0.0)
-            before = self._ancestry
-            if before is None:
-                before = torch.zeros(rows, slots, 0, device=self.device)
-            elif parents is not None:
-                before = before.gather(1, parents[:, :, None].expand(rows, slots, before.shape[2]))
-            self._ancestry = torch.cat([before, eye.expand(rows, slots, slots)], 2)
-        elif self._ancestry is not None:
-            self._ancestry = torch.cat([self._ancestry, self._ancestry.new_zeros(rows, 1, 1)], 2)
+        rows, slots, before = self.rows, self.slots, self.cells
         self.cells += slots
         self.longest += 1
+        self.position = self.position + 1
+        self._cell_positions.append(self.position[:, None] if slots == 1 else self.position[:, None].expand(rows, slots))
+        if slots > 1 and self._ancestry is None:
+            self._ancestry = self._ancestry_room(self.cells)
+            self._ancestry[:, :, :before] = 0.0
+        elif self._ancestry is not None:
+            if self._ancestry.shape[2] < self.cells:
+                larger = self._ancestry_room(self.cells)
+                larger[:, :, :before] = self._ancestry[:, :, :before]
+                self._ancestry = larger
+            if parents is not None and slots > 1:
+                past = self._ancestry.narrow(2, 0, before)
+                past.copy_(past.gather(1, parents[:, :, None].expand(rows, slots, before)))
+        if self._ancestry is not None:
+            new = self._ancestry.narrow(2, before, slots)
+            new.copy_(_only_oneself(slots, self.device))
+        self._forget()
+
+    def fork(self, slots: int) -> None:
+        """From here every row has `slots` hypotheses, which share all that the one before them saw."""
+        assert self.slots == 1, "a row is split once"
+        self.slots = slots
+        if self._ancestry is not None:
+            before = self._ancestry
+            self._ancestry = self._ancestry_room(self.cells)
+            self._ancestry[:, :, : self.cells] = before[:, :, : self.cells]
         self._forget()
 
     def keep(self, rows: Tensor) -> None:
@@ -80,32 +99,45 @@ class Cache:
         self.position = self.position[rows]
         self.row_numbers = self.row_numbers[rows.cpu()]
         self._ancestry = pick(self._ancestry)
-        self._cell_positions = self._cell_positions[rows]
-        self._own = {name: self._trim(pair, rows) for name, pair in self._own.items()}
+        self._cell_positions = [self.cell_positions[rows]]
+        self._own = {
+            name: _enlarged(kept[:, :, :, : self.cells].index_select(1, rows), self._room(self.cells))
+            for name, kept in self._own.items()
+        }
         self._settled = {name: (key[rows], value[rows]) for name, (key, value) in self._settled.items()}
         self._settled_bias = {name: (pick(bias), pick(blind)) for name, (bias, blind) in self._settled_bias.items()}
         self._prepared.clear()
         self._turns.clear()
 
-    def _trim(self, pair: Pair, rows: Tensor) -> Pair:
-        """The rows' used cells, with room for as many again as one growth adds."""
-        return _enlarged((pair[0][:, :, : self.cells], pair[1][:, :, : self.cells]), self._room(self.cells), rows)
-
     # ---- what an attention asks -----------------------------------------------------------------------------------
+
+    @property
+    def cell_positions(self) -> Tensor:
+        """The position that each cell's token stands at [rows, cells]."""
+        if len(self._cell_positions) != 1:
+            nothing = torch.zeros(self.rows, 0, dtype=torch.long, device=self.device)
+            self._cell_positions = [torch.cat([nothing, *self._cell_positions], 1)]
+        return self._cell_positions[0]
 
     def extend(self, address: str, key: Tensor, value: Tensor) -> Pair:
         """Add this step's keys and values [rows, key heads, new cells, width]; returns all so far."""
         new = key.shape[2]
+        kept = self.room(address, key.shape[1], key.shape[3], key)
+        there = kept.narrow(3, self.cells - new, new)
+        there[0].copy_(key)
+        there[1].copy_(value)
+        seen = kept.narrow(3, 0, self.cells)
+        return seen[0], seen[1]
+
+    def room(self, address: str, key_heads: int, width: int, like: Tensor) -> Tensor:
+        """Where keys and values live: [2, rows, key heads, at least `cells`, width]."""
         kept = self._own.get(address)
         if kept is None:
-            shape = (self.rows, key.shape[1], self._room(self.cells), key.shape[3])
-            kept = key.new_empty(shape), value.new_empty((*shape[:3], value.shape[3]))
-        elif kept[0].shape[2] < self.cells:
-            kept = _enlarged(kept, self._room(self.cells))
-        self._own[address] = kept
-        kept[0][:, :, self.cells - new : self.cells] = key
-        kept[1][:, :, self.cells - new : self.cells] = value
-        return kept[0][:, :, : self.cells], kept[1][:, :, : self.cells]
+            kept = like.new_empty(2, self.rows, key_heads, self._room(self.cells), width)
+            self._own[address] = kept
+        elif kept.shape[3] < self.cells:
+            kept = self._own[address] = _enlarged(kept, self._room(self.cells))
+        return kept
 
     def settle(self, address: str, pair: Pair) -> None:
         """Another stream's keys and values, for good."""
@@ -122,15 +154,16 @@ class Cache:
         return self._settled_bias[stream]
 
     def own_bias(self, attend: Attend, table: Tensor | None) -> Tensor | None:
-        """Ancestry, window and relative positions of this step: [rows, 1 or heads, slots, cells]."""
+        """Ancestry, window and relative positions of this step: [rows, 1 or heads, 1 or slots, cells]; None: nothing."""
         query = self.position[:, None, None, None]
-        key = self._cell_positions[:, None, None, :]
-        bias = relative_bias(attend, query, key, table)
+        bias = None
+        if attend.positions in ("alibi", "buckets"):
+            bias = relative_bias(attend, query, self.cell_positions[:, None, None, :], table)
         if self._ancestry is not None:
-            ancestry = self._ancestry[:, None]
+            ancestry = self._ancestry.narrow(2, 0, self.cells)[:, None]
             bias = ancestry if bias is None else bias + ancestry
-        if attend.window is not None:
-            outside = query - key >= attend.window
+        if attend.window is not None and self.longest > attend.window:
+            outside = query - self.cell_positions[:, None, None, :] >= attend.window
             never = torch.zeros(outside.shape, device=self.device).masked_fill_(outside, NEVER)
             bias = never if bias is None else bias + never
         return bias
@@ -151,17 +184,25 @@ class Cache:
 
     def _forget(self) -> None:
         self._turns.clear()
-        self._prepared = {name: made for name, made in self._prepared.items() if name[1] is None}
+        if self._prepared:
+            self._prepared = {name: made for name, made in self._prepared.items() if name[1] is None}
 
     def _room(self, cells: int) -> int:
         return max(32 * self.slots, cells + cells // 2)
 
+    def _ancestry_room(self, cells: int) -> Tensor:
+        return torch.empty(self.rows, self.slots, self._room(cells), device=self.device)
 
-def _enlarged(pair: Pair, cells: int, rows: Tensor | None = None) -> Pair:
-    made = []
-    for tensor in pair:
-        count = tensor.shape[0] if rows is None else len(rows)
-        larger = tensor.new_empty(count, tensor.shape[1], cells, tensor.shape[3])
-        larger[:, :, : tensor.shape[2]] = tensor if rows is None else tensor[rows]
-        made.append(larger)
-    return made[0], made[1]
+
+def _only_oneself(slots: int, device: torch.device) -> Tensor:
+    """[slots, slots]: of the cells that a step adds, each hypothesis descends from its own."""
+    if slots == 1:
+        return torch.zeros(1, 1, device=device)
+    return torch.full((slots, slots), NEVER, device=device).fill_diagonal_(0.0)
+
+
+def _enlarged(kept: Tensor, cells: int) -> Tensor:
+    """The same with room for `cells`."""
+    larger = kept.new_empty(*kept.shape[:3], cells, kept.shape[4])
+    larger[:, :, :, : kept.shape[3]] = kept
+    return larger

@@ -59,7 +59,7 @@ def explicit(
     if see is not None:
         weights = see(weights.view(rows, heads, queries, keys)).reshape(weights.shape)
     output = torch.bmm(dropout(weights, drop, drop > 0.0), flat_value)
-    return output.view(rows, heads, queries, -1)
+    return output.view(rows, heads, queries, value.shape[3])
 
 
 def _per_batch(bias: Tensor, rows: int, heads: int) -> Tensor:

@@ -176,10 +176,10 @@ class Slots:
 
     def unpad(self, blocks: list[Tensor], tokens: int) -> Tensor:
         """Blocks [rows, heads, longest, head width], one per group -> [tokens, heads x head width]."""
-        width = blocks[0].shape[-1]
+        heads, width = blocks[0].shape[1], blocks[0].shape[-1]
         flat = [block.reshape(-1, width) for block in blocks]
         joined = flat[0] if len(flat) == 1 else torch.cat(flat)
-        return Scatter.apply(joined, self.back).view(tokens, -1)
+        return Scatter.apply(joined, self.back).view(tokens, heads * width)
 
 
 def length_groups(queries: Lengths, keys: Lengths, most: int = 6) -> list[npt.NDArray[np.int64]]:

@@ -18,7 +18,7 @@ from . import run as walk
 from .attention import Attention, split_names, split_sizes
 from .block import Block
 from .cache import Cache
-from .embeddings import Input, embedding
+from .embeddings import Input, TokenInput, embedding
 from .feedforward import ACTIVATIONS
 from .files import read_config, write_config
 from .heads import Head, Labels, LossSums
@@ -140,6 +140,14 @@ class Model(nn.Module):
         """Make a cache ready to decode `stream` over finished other streams."""
         walk.settle(self, stream, states, layouts, cache)
 
+    def prefill(
+        self, stream: str, prompt: TokenInput, states: Mapping[str, Tensor], layouts: Mapping[str, Layout], cache: Cache
+    ) -> Tensor:
+        """States [tokens, width] of a prompt, whose keys and values fill the empty cache; see `run.prefill`."""
+        embedded = self.streams[stream].embedding(prompt)
+        now, where = {**states, stream: embedded}, {**layouts, stream: prompt.layout}
+        return walk.prefill(self, stream, now, where, cache)
+
     def step(self, stream: str, ids: Tensor, cache: Cache, probe: Probe | None = None) -> Tensor:
         """One decoding step: newest token ids [rows x slots] -> states [rows x slots, width]. The cache has grown."""
         positions = cache.position.repeat_interleave(cache.slots) if cache.slots > 1 else cache.position
@@ -149,10 +157,18 @@ class Model(nn.Module):
     # ---- parameters -----------------------------------------------------------------------------------------------
 
     def _tie(self, keep: str, share: str) -> None:
-        """Make `share` the same parameter as `keep`, or the same module where both name one."""
+        """Make `share` the same parameter as `keep`, or every parameter below it where both name a module.
+
+        Modules themselves stay apart: one attention shared by both directions attends to two streams.
+        """
         keep_module, keep_leaf = self._owner(keep)
         share_module, share_leaf = self._owner(share)
-        setattr(share_module, share_leaf, getattr(keep_module, keep_leaf))
+        kept = getattr(keep_module, keep_leaf)
+        if isinstance(kept, nn.Module):
+            for name, _ in kept.named_parameters():
+                self._tie(f"{keep}.{name}", f"{share}.{name}")
+        else:
+            setattr(share_module, share_leaf, kept)
 
     def _owner(self, address: str) -> tuple[nn.Module, str]:
         path, _, leaf = address.rpartition(".")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from .attention import Attention, Pairing
@@ -81,13 +82,19 @@ def run(
 
 
 def _attend_block(
-    block: Block, address: str, snapshot: States, pairings: Pairings, probe: Probe | None
+    block: Block,
+    address: str,
+    snapshot: Mapping[str, Tensor],
+    pairings: Pairings,
+    probe: Probe | None,
+    cache: Cache | None = None,
 ) -> Tensor:
     stream = block.plan.stream
 
     def attending(attention: Attention, states: Tensor, here: str) -> Tensor:
         pairing = pairings.of(stream, attention)
-        return attention(states, snapshot[attention.attend.stream], pairing, probe, here)  # type: ignore[no-any-return]
+        attended = snapshot[attention.attend.stream]
+        return attention(states, attended, pairing, probe, here, cache)  # type: ignore[no-any-return]
 
     return block(snapshot[stream], attending, probe, address)  # type: ignore[no-any-return]
 
@@ -106,6 +113,33 @@ def settle(model: Model, stream: str, states: Mapping[str, Tensor], layouts: Map
                     pairing = pairings.of(stream, attention)
                     cache.settle(f"{address}.{other}", attention.settle(states[other], pairing))
                     cache.settle_bias(other, pairing.groups[0].bias, pairing.groups[0].blind)
+
+
+def prefill(
+    model: Model,
+    stream: str,
+    states: Mapping[str, Tensor],
+    layouts: Mapping[str, Layout],
+    cache: Cache,
+    probe: Probe | None = None,
+) -> Tensor:
+    """States [tokens, width] of a packed prompt of `stream` after all its blocks; its keys and values fill the cache.
+
+    Equal to that many steps, at the cost of one forward pass. `states` also holds the finished streams attended to.
+    """
+    layout = layouts[stream]
+    cache.fill(torch.from_numpy(layout.lengths), layout.longest)
+    pairings = Pairings(layouts, None, one_group=True)
+    now = dict(states)
+    for number, planned in enumerate(model.plan.steps):
+        if isinstance(planned, FinalNorm):
+            if planned.stream == stream:
+                now[stream] = model.streams[stream].norm(now[stream])
+            continue
+        for address, block in model.steps[number]:
+            if block.plan.stream == stream:
+                now[stream] = _attend_block(block, address, now, pairings, probe, cache)
+    return now[stream]
 
 
 def step(model: Model, stream: str, states: Tensor, cache: Cache, probe: Probe | None = None) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -13,14 +14,11 @@ from typing import Any
 
 import tokenizers
 import xxhash
-from tokenizers import models
+from tokenizers import models, pre_tokenizers
 
 from ..errors import UserError
 from . import learning
 from .pipeline import BYTES, CONTROLS, KINDS, Kind, control, decoder, meaning, normaliser, splitter, without_surrogates
-
-# The model's type and whether it works on bytes decide the kind when a file is loaded.
-BYTE_KINDS: tuple[Kind, ...] = ("bytes",)
 
 
 class Tokenizer:
@@ -37,9 +35,10 @@ class Tokenizer:
         self._backend = tokenizers.Tokenizer(model)
         self._backend.normalizer = normaliser(kind, lowercase)
         self._backend.pre_tokenizer = splitter(kind, digits)
-        self._backend.decoder = decoder(kind)
+        self._backend.decoder = self._decoder = decoder(kind)
         self._meaning = meaning(lowercase)
-        self._pieces = [self._backend.id_to_token(number) for number in range(self._backend.get_vocab_size())]
+        vocabulary = self._backend.get_vocab()
+        self._pieces = sorted(vocabulary, key=lambda piece: vocabulary[piece])
         self._tags = {piece[1:]: number for number, piece in enumerate(self._pieces) if piece.startswith(" ")}
 
     @property
@@ -74,7 +73,7 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The text of any ids; control and tag tokens are left out, bytes that are not UTF-8 become U+FFFD."""
         pieces = (self._pieces[number] for number in ids)
-        return str(self._backend.decoder.decode([piece for piece in pieces if not piece.startswith(" ")]))
+        return str(self._decoder.decode([piece for piece in pieces if not piece.startswith(" ")]))
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """The written form of each id, to be looked at: "▁dog", "</s>", "<0xC3>"."""
@@ -82,7 +81,7 @@ class Tokenizer:
 
     def word_ids(self, text: str) -> list[int]:
         """For each token of `encode(text)` the number of its word (see `words`)."""
-        return list(self._backend.encode(without_surrogates(text), add_special_tokens=False).word_ids)
+        return list(self._backend.encode(without_surrogates(text), add_special_tokens=False).word_ids)  # type: ignore[arg-type]
 
     def words(self, text: str) -> list[str]:
         """The words a text is cut into, in their written form: encoding never joins across them."""
@@ -93,6 +92,22 @@ class Tokenizer:
         """The ids of each word of `words(text)`."""
         model = self._backend.model
         return [[token.id for token in model.tokenize(word)] for word in words]
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """The id of every entry of the vocabulary, in its written form."""
+        return {piece: number for number, piece in enumerate(self._pieces)}
+
+    @cached_property
+    def merges(self) -> list[tuple[str, str]]:
+        """The merges from first to last; empty for a unigram model."""
+        return [(left, right) for left, right in json.loads(self.to_json())["model"].get("merges", [])]
+
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        """The log-probability of every entry of a unigram model."""
+        assert self.kind == "unigram"
+        return dict(json.loads(self.to_json())["model"]["vocab"])
 
     def to_json(self) -> str:
         """The content of tokenizer.json; the same for the same training input."""
@@ -146,9 +161,9 @@ def train_tokenizer(
 ) -> Tokenizer:
     """Learn a vocabulary of at most `size` ids from lines of text; the same lines give the same file.
 
-    bpe (Sennrich et al. 2016), unigram (Kudo 2018) and characters spell what they do not know with byte tokens; bytes is
-    byte-pair encoding over UTF-8 bytes, as in GPT-2. `digits` makes every digit a token of its own. `tags` are control
-    tokens for ids 4, 5, ...; the names are free ("<2de>"). A small corpus may give fewer than `size` ids.
+    bpe (Sennrich et al. 2016), unigram (Kudo 2018) and characters spell what they do not know with byte tokens; bytes
+    is byte-pair encoding over UTF-8 bytes, as in GPT-2. `digits` makes every digit a token of its own. `tags` are
+    control tokens for ids 4, 5, ...; the names are free ("<2de>"). A small corpus may give fewer than `size` ids.
     """
     if kind not in KINDS:
         raise UserError(f"tokenizer kind {kind!r} is not known; there are {', '.join(KINDS)}")
@@ -167,8 +182,6 @@ def train_tokenizer(
 
 def _learn(words: Counter[str], kind: Kind, size: int, first: list[str]) -> models.Model:
     if kind == "bytes":
-        from tokenizers import pre_tokenizers
-
         letters = sorted(pre_tokenizers.ByteLevel.alphabet())
         return learning.bpe(words, size, first, letters, byte_level=True)
     room = size - len(first)
@@ -189,21 +202,27 @@ def _reason(error: Exception) -> str:
 
 
 def _from_tree(tree: Any) -> Tokenizer:
-    """Checks everything before the library sees it: on some malformed files the library aborts instead of raising."""
-    model = tree["model"]
-    pieces = _pieces(model)
-    for number, name in enumerate(CONTROLS):
-        _require(pieces[number] == control(name), f"id {number} is not {name}")
-    built = _unigram(model, pieces) if model["type"] == "Unigram" else _bpe(model, pieces)
-    # The settings have no field of their own in this format: they are the ones that give this very pipeline.
-    for kind in KINDS:
-        for lowercase in (False, True):
-            for digits in (False, True):
-                tokenizer = Tokenizer.__new__(Tokenizer)
-                if _same_pipeline(tree, kind, lowercase, digits, pieces):
-                    tokenizer.__init__(built, kind, lowercase, digits)  # type: ignore[misc]
-                    return tokenizer
-    raise _Malformed("its normaliser, splitter or decoder is another tool's")
+    """Checks everything before the library sees it: on some malformed files the library aborts instead of raising.
+
+    The settings have no field of their own in this format: they are the ones that give this very pipeline.
+    """
+    model = tree.pop("model")
+    for kind, lowercase, digits in itertools.product(KINDS, (False, True), (False, True)):
+        empty = Tokenizer(models.Unigram() if kind == "unigram" else models.BPE(), kind, lowercase, digits)
+        expected = json.loads(empty.to_json())
+        if expected.pop("model")["type"] == model["type"] and expected == tree:
+            break
+    else:
+        raise _Malformed("its normaliser, splitter or decoder is another tool's")
+    if kind == "bpe" and not model["merges"]:
+        kind = "characters"  # the same pipeline
+    built = _unigram(model) if kind == "unigram" else _bpe(model, kind)
+    tokenizer = Tokenizer(built, kind, lowercase, digits)
+    settings = json.loads(tokenizer.to_json())["model"]
+    for key in settings.keys() | model.keys():
+        same = key in ("vocab", "merges") or settings.get(key) == model.get(key)
+        _require(same, f"model.{key} is {model.get(key)!r}, not {settings.get(key)!r}")
+    return tokenizer
 
 
 def _require(condition: bool, what: str) -> None:
@@ -211,20 +230,29 @@ def _require(condition: bool, what: str) -> None:
         raise _Malformed(what)
 
 
-def _pieces(model: Any) -> list[str]:
-    raise NotImplementedError
+def _check_entries(pieces: list[Any], letters: Iterable[str]) -> None:
+    _require(all(isinstance(piece, str) and piece for piece in pieces), "an entry of the vocabulary is not text")
+    _require(len(set(pieces)) == len(pieces), "an entry of the vocabulary is there twice")
+    _require(pieces[:4] == list(map(control, CONTROLS)), f"ids 0 to 3 are not {' '.join(CONTROLS)}")
+    missing = sorted(set(letters) - set(pieces))
+    _require(not missing, f"{len(missing)} byte tokens are missing, {missing[:1]} first")
 
 
-def _same_pipeline(tree: Any, kind: Kind, lowercase: bool, digits: bool, pieces: list[str]) -> bool:
-    raise NotImplementedError
+def _bpe(model: dict[str, Any], kind: Kind) -> models.BPE:
+    vocabulary, merges = dict(model["vocab"]), [tuple(merge) for merge in model["merges"]]
+    _require(all(type(number) is int for number in vocabulary.values()), "an id is not a whole number")
+    pieces = sorted(vocabulary, key=lambda piece: vocabulary[piece])
+    _require(sorted(vocabulary.values()) == list(range(len(pieces))), "the ids are not 0, 1, 2, ... without gaps")
+    _check_entries(pieces, pre_tokenizers.ByteLevel.alphabet() if kind == "bytes" else BYTES)
+    for merge in merges:
+        known = len(merge) == 2 and all(isinstance(half, str) and half in vocabulary for half in merge)
+        _require(known and "".join(merge) in vocabulary, f"merge {merge!r} is not of the vocabulary")
+    return learning.bpe_model(vocabulary, merges, byte_level=kind == "bytes")
 
 
-def _bpe(model: Any, pieces: list[str]) -> models.BPE:
-    raise NotImplementedError
-
-
-def _unigram(model: Any, pieces: list[str]) -> models.Unigram:
-    raise NotImplementedError
-
-
-_ = (math, BYTES)
+def _unigram(model: dict[str, Any]) -> models.Unigram:
+    entries = [(piece, score) for piece, score in model["vocab"]]
+    _check_entries([piece for piece, _ in entries], BYTES)
+    finite = all(isinstance(score, (int, float)) and math.isfinite(score) for _, score in entries)
+    _require(finite, "a score is not a finite number")
+    return learning.unigram_model([(piece, float(score)) for piece, score in entries])

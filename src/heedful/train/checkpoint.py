@@ -139,7 +139,7 @@ def verify(folder: Path) -> dict[str, Any]:
     """
     body = _read_manifest(folder)
     if folder.name != f"step-{body.step:08d}":
-        raise Damaged(f"{folder}: the manifest is that of step {body.step}")
+        raise Damaged(f"{folder / 'manifest.json'}: is that of step {body.step}")
     found = set(os.listdir(folder)) - {"manifest.json"}
     for name in sorted(found ^ set(body.files)):
         raise Damaged(f"{folder / name}: {'is not in the manifest' if name in found else 'is missing'}")
@@ -215,7 +215,7 @@ def _read_manifest(folder: Path) -> Manifest:
     try:
         body = msgspec.json.decode(text, type=Sealed).body
         genuine = text == Sealed.over(body).encoded()
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         genuine = False
     if not genuine:
         raise Damaged(f"{path}: is not the manifest that was written")

@@ -68,6 +68,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def calm_threads() -> None:
+    """Make OpenMP wait without spinning: call before torch is first imported. A user's own setting is respected.
+
+    Spinning barriers make two threads up to 7 x slower than one when another job holds a core; waiting costs nothing.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def inside_group() -> bool:
     """Whether torchrun or `launch` has given this process a rank."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
@@ -79,12 +87,12 @@ def launch(processes: int, threads: int) -> int:
     The first signal is passed on (every rank finishes its step, rank 0 saves), the second ends all at once. When one
     rank ends badly the others are ended too.
     """
+    calm_threads()
     environment = os.environ | {
         "WORLD_SIZE": str(processes),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
         "OMP_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": "PASSIVE",  # spinning OpenMP barriers cost up to 7 x when another job holds a core
         "HEEDFUL_PARENT": str(os.getpid()),
     }
     if sys.platform == "linux":
@@ -100,9 +108,10 @@ def launch(processes: int, threads: int) -> int:
     try:
         for rank in range(processes):
             ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            # A group of their own: a Ctrl-C on the terminal then reaches them once, through us.
-            group = {"process_group": 0} if os.name == "posix" else {}
-            children.append(subprocess.Popen([sys.executable, *sys.orig_argv[1:]], env=environment | ranks, **group))
+            # A group of their own (0): a Ctrl-C on the terminal then reaches them once, through us.
+            group = 0 if os.name == "posix" else None
+            command = [sys.executable, *sys.orig_argv[1:]]
+            children.append(subprocess.Popen(command, env=environment | ranks, process_group=group))
         return _wait(children)
     finally:
         for child in children:

@@ -73,7 +73,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     for line in text.split(b"\n")[:-1]:
         try:
             value = msgspec.json.decode(line)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             break
         if not isinstance(value, dict):
             break
@@ -82,6 +82,6 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def exact(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What must agree between a resumed and an uninterrupted run: no clocks, no notes about stops, resumes and saves."""
+    """What must agree between a resumed and an uninterrupted run: no clocks, no notes about stops and saves."""
     kinds = {"step", "skipped", "rollback", "validation"}
     return [{k: v for k, v in line.items() if k not in CLOCK} for line in lines if line.get("kind") in kinds]

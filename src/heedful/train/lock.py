@@ -20,14 +20,22 @@ except ImportError:  # Windows: no lock; the documentation says that Linux is wh
 class Lock:
     """`with Lock(run):` holds RUN/lock; a second holder is refused with the first one's pid, host and time.
 
-    The file itself may stay behind and means nothing: what counts is the kernel's flock on it.
+    The file itself may stay behind and means nothing: what counts is the kernel's flock on it. May be entered again by
+    who holds it.
     """
 
     def __init__(self, run: Path) -> None:
         self.path = run / "lock"
         self._handle: int | None = None
+        self._depth = 0
 
     def __enter__(self) -> Lock:
+        if self._handle is None:
+            self._handle = self._take()
+        self._depth += 1
+        return self
+
+    def _take(self) -> int:
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         if fcntl is not None:
             try:
@@ -39,13 +47,13 @@ class Lock:
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}).encode(), 0)
-        self._handle = handle
-        return self
+        return handle
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._handle is not None:
+        self._depth -= 1
+        if self._handle is not None and not self._depth:
             os.close(self._handle)
             self._handle = None
 

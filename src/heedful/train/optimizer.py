@@ -7,10 +7,12 @@ Gradients arrive as SUMS over tokens and are divided once, after all micro-batch
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ..config import Training
 from ..errors import UserError
@@ -30,11 +32,13 @@ class Optimizer:
         self.working: dict[str, nn.Parameter] = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.weights: dict[str, Tensor] = dict(self.working)
         self._bucket: Tensor | None = None
+        self._hooks: list[RemovableHandle] = []
         if precision == "bf16":
             self.weights = {name: p.detach().float().clone() for name, p in self.working.items()}
             for name, parameter in self.working.items():
                 parameter.data = parameter.data.to(torch.bfloat16)
-                parameter.register_post_accumulate_grad_hook(_gather_into(self.weights[name]))
+                gather = _gather_into(self.weights[name])
+                self._hooks.append(parameter.register_post_accumulate_grad_hook(gather))  # type: ignore[no-untyped-call]
         matrices = [w for w in self.weights.values() if w.dim() > 1]
         vectors = [w for w in self.weights.values() if w.dim() <= 1]
         self._adam = torch.optim.AdamW(
@@ -48,21 +52,21 @@ class Optimizer:
             fused=next(iter(self.weights.values())).device.type in ("cpu", "cuda"),
         )
 
-    def total(self, world: World) -> Tensor:
-        """Add up the gradients of all ranks; returns their norm, still that of the sum over tokens (a scalar)."""
+    def total(self, world: World) -> float:
+        """Add up the gradients of all ranks; returns the norm of the sum."""
         if world.size > 1:
             self._sum_over(world)
         # A weight that took no part counts as one with gradient zero: the same with one process and with many.
         for weight in self.weights.values():
             if weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
-        return torch.nn.utils.get_total_norm(self._gradients())
+        return float(torch.nn.utils.get_total_norm(self._gradients()))
 
-    def update(self, rate: float, tokens: int, norm: float) -> None:
-        """One AdamW update from the mean over `tokens`, its norm clipped; `norm` is what `total` returned."""
+    def update(self, rate: float, tokens: float, norm: float) -> None:
+        """One AdamW update from the mean gradient, the sum over `tokens` of them; its norm is `norm` until clipped."""
         coefficient = 1.0 / tokens
         if self.clip > 0:
-            coefficient *= min(1.0, self.clip / (norm / tokens + 1e-6))
+            coefficient *= min(1.0, self.clip / (norm + 1e-6))
         torch._foreach_mul_(self._gradients(), coefficient)
         for group in self._adam.param_groups:
             group["lr"] = rate
@@ -100,13 +104,13 @@ class Optimizer:
                 "exp_avg": torch.empty_like(weight).copy_(mean),
                 "exp_avg_sq": torch.empty_like(weight).copy_(square),
             }
-            self._adam.state[weight] = state  # type: ignore[index]
+            self._adam.state[weight] = state
 
     def set_weights(self, weights: dict[str, Tensor]) -> None:
         """Copy weights by name into the truth and the working copy."""
         for name in sorted(set(weights) ^ set(self.weights)):
             whose = "the checkpoint" if name in weights else "the model"
-            raise UserError(f"weight {name!r} is only in {whose}: the run was made from another recipe; start a new one")
+            raise UserError(f"weight {name!r} is only in {whose}: the run was made from another recipe; start anew")
         with torch.no_grad():
             for name, weight in self.weights.items():
                 if weights[name].shape != weight.shape:
@@ -119,8 +123,9 @@ class Optimizer:
         """Give the model back in fp32 and let go of everything else: training is over."""
         for name, parameter in self.working.items():
             parameter.data = self.weights[name].detach()
-            parameter._post_accumulate_grad_hooks = None  # type: ignore[attr-defined]
             parameter.grad = None
+        for hook in self._hooks:
+            hook.remove()
         self._adam.state.clear()
 
     def _gradients(self) -> list[Tensor]:
@@ -132,7 +137,7 @@ class Optimizer:
         sizes = [weight.numel() for weight in weights]
         if self._bucket is None:
             self._bucket = torch.empty(sum(sizes), dtype=torch.float32, device=weights[0].device)
-        parts = self._bucket.split(sizes)
+        parts = torch.split(self._bucket, sizes)
         for weight, part in zip(weights, parts, strict=True):
             if weight.grad is None:
                 part.zero_()
@@ -149,7 +154,7 @@ class Optimizer:
                     parameter.copy_(self.weights[name])
 
 
-def _gather_into(master: Tensor) -> Any:
+def _gather_into(master: Tensor) -> Callable[[Tensor], None]:
     """A hook that adds a parameter's bf16 gradient to its master's fp32 one, and frees it at once."""
 
     def gather(parameter: Tensor) -> None:

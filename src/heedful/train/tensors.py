@@ -74,7 +74,7 @@ def serialise(tensors: dict[str, torch.Tensor]) -> Iterator[bytes | memoryview]:
     for name in names:
         flat = tensors[name].detach().cpu().contiguous().reshape(-1)
         if flat.numel():
-            yield memoryview(flat.view(torch.uint8).numpy())
+            yield flat.view(torch.uint8).numpy().data
 
 
 def read_tensors(path: Path, names: list[str] | None = None) -> dict[str, torch.Tensor]:

@@ -1,0 +1,104 @@
+"""What a decoding is asked for, and what it answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..errors import UserError
+from .sampling import Sampling
+
+Penalty = Literal["average", "gnmt", "hf"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to decode; the defaults are greedy search with this library's token ids.
+
+    `beam` hypotheses a sentence are followed (1: greedy search) and the `best` ones returned. With `sampling`, `beam`
+    is ignored and `best` independent samples are drawn. Length penalties, with |Y| counting the end token:
+
+    - "average": log-probability / |Y| ** alpha (alpha 1: the mean);
+    - "gnmt": log-probability / ((5 + |Y|) / 6) ** alpha (Wu et al. 2016, equation 14; there alpha = 0.2 to 0.7);
+    - "hf": "average" with the rules of Hugging Face's `generate` (`early_stopping=False`) for what is kept and when to
+      stop; token for token its answers.
+
+    Under the first two, a sentence is finished once `patience` x `beam` hypotheses have ended (Kasai et al. 2022), or
+    no other can overtake them; with `patience` infinite only the latter, which is exact given the beam. A hypothesis
+    that reaches its longest length there must end, and pays for the end token; greedy search, sampling and "hf" cut.
+
+    An answer to n input tokens has at most max_ratio x n + max_extra tokens, and `max_length` if given, counting the
+    end token. `start` is the first token decoded from; for a decoder-only model it goes before the prompt (None:
+    nothing does). `end` None never ends early. `forced_first` and `forced_last` replace what the model would say at
+    the first and at the last possible position. `banned` tokens are never chosen (the other chances stay as they are);
+    `logit_bias` is added to logits. `min_length` bans the end token before that many tokens, itself included.
+
+    Sentences are decoded in batches of `batch`, near lengths together; answers do not depend on it beyond rounding.
+    """
+
+    beam: int = 1
+    best: int = 1
+    length_penalty: Penalty = "average"
+    alpha: float = 1.0
+    patience: float = 1.0
+    max_ratio: float = 2.0
+    max_extra: int = 30
+    max_length: int | None = None
+    min_length: int = 0
+    sampling: Sampling | None = None
+    start: int | None = 1
+    end: int | None = 2
+    forced_first: int | None = None
+    forced_last: int | None = None
+    banned: tuple[int, ...] = ()
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    batch: int = 32
+    logprobs: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("beam", "best", "batch"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} = {getattr(self, name)}; it must be at least 1")
+        if self.sampling is None and self.best > self.beam:
+            raise UserError(f"best = {self.best} answers of a beam of {self.beam}; ask for at most {self.beam}")
+        if self.length_penalty not in ("average", "gnmt", "hf"):
+            raise UserError(f"length_penalty = {self.length_penalty!r}; known: average, gnmt, hf")
+        if not self.patience > 0 or math.isnan(self.alpha):
+            raise UserError(f"patience = {self.patience}, alpha = {self.alpha}; patience is above 0, alpha a number")
+
+    @property
+    def slots(self) -> int:
+        """Hypotheses of a sentence that are alive at a time."""
+        return self.beam if self.sampling is None else self.best
+
+    def longest(self, tokens: int) -> int:
+        """The most tokens of an answer to an input of so many, the end token included."""
+        most = int(self.max_ratio * tokens) + self.max_extra
+        return max(1, most if self.max_length is None else min(most, self.max_length))
+
+    def normalized(self, score: float, length: int) -> float:
+        """A log-probability under the length penalty."""
+        return score / self.penalty(length)
+
+    def penalty(self, length: int) -> float:
+        """What a log-probability of `length` tokens is divided by."""
+        if self.length_penalty == "gnmt":
+            return float(((5.0 + length) / 6.0) ** self.alpha)
+        return float(length**self.alpha)
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """An answer: token ids without start and end, its score under the length penalty, how it ended.
+
+    Greedy answers and samples are scored by their plain log-probability under the model. `logprobs` (if asked for) are
+    those of `ids`, and of the end token after them where `finished`. `finished` is False where the longest length cut
+    it, and where the model's numbers were not numbers: then the score is -inf.
+    """
+
+    ids: list[int]
+    score: float
+    finished: bool = True
+    logprobs: list[float] | None = None

@@ -1,0 +1,335 @@
+"""The one training loop, for every task.
+
+A step sums the gradients of `accumulate` micro-batches on every rank, divides once by the number of target tokens in
+all of them, clips, and updates. Rank r of P takes micro-batches r, r + P, ... of the step: P processes do what one
+process does with P times the accumulation. Nothing random lives longer than a micro-batch and nothing that the weights
+depend on reads a clock, so a run killed anywhere goes on from its newest checkpoint to the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import nullcontext
+
+import msgspec
+import torch
+from msgspec import Struct
+
+from ..config import seconds
+from ..errors import UserError
+from . import checkpoint
+from .averaging import average
+from .distributed import World
+from .interrupts import Interrupts
+from .journal import Journal
+from .optimizer import Optimizer
+from .progress import Moment, Screen, memory
+from .run import Run
+from .schedule import ENDING, rate
+from .state import Cursor, State, Taken, draw_seed
+from .task import Task
+from .tensors import tensor_bytes
+
+STREAK = 5  # steps skipped in a row that send a run back to its newest checkpoint
+ROLLBACKS = 3  # times that this may happen without a new checkpoint in between
+EARLIEST_PACE = 0.1  # of the time limit: a cosine or linear schedule knows its pace by then, or by the end of warm-up
+
+
+class Outcome(Struct, frozen=True):
+    """How training ended: `exit_code` is 0, or 128 + the signal that stopped it; `loss` is the best validation's."""
+
+    step: int
+    exit_code: int
+    loss: float | None
+
+
+class Votes(Struct, array_like=True):
+    """What the ranks add up before an update, so that all of them decide the same."""
+
+    loss: float = 0.0
+    nll: float = 0.0
+    correct: float = 0.0
+    count: float = 0.0
+    tokens: float = 0.0
+    signals: float = 0.0  # numbers of the signals received, added up over ...
+    signalled: float = 0.0  # ... so many ranks
+    save: float = 0.0  # from here on only the leader votes: whether it is time to save
+    elapsed: float = 0.0  # the run's seconds
+    end: float = 0.0  # the second after which no step should begin, to leave time for what follows the last one
+
+
+def train(task: Task, run: Run, world: World, *, spent: float = 0.0, silent: bool = False) -> Outcome:
+    """Train from where the run stands (its beginning, or its newest checkpoint) to its end or the first signal.
+
+    `spent` seconds (of preparing the data) count towards a new run's time limit. Holds the run's lock. UserError for
+    what the user can mend: no end set, too little space, damaged checkpoints, losses that stay infinite.
+    """
+    held = run.lock if world.leader else nullcontext()
+    with held, Screen(silent or not world.leader) as screen, Interrupts(world.leader) as interrupts:
+        loop = Loop(task, run, world, screen, interrupts)
+        loop.begin(spent)
+        loop.train()
+        if not loop.signal and world.leader:
+            loop.finish()
+        world.barrier()
+        return Outcome(loop.state.step, 128 + loop.signal if loop.signal else 0, loop.state.best_loss)
+
+
+class Loop:
+    """One run in training: `begin`, then `train`, then `finish` on the leader."""
+
+    def __init__(self, task: Task, run: Run, world: World, screen: Screen, interrupts: Interrupts) -> None:
+        self.task, self.run, self.world, self.screen, self.interrupts = task, run, world, screen, interrupts
+        self.training = run.recipe.training
+        self.limit = seconds(self.training.limit) if self.training.limit else None
+        if self.limit is None and self.training.steps is None:
+            raise UserError("training has no end: set training.steps or training.limit (--for 20m)")
+        self.paced = self.limit is not None and self.training.steps is None and self.training.schedule in ENDING
+        self.optimizer = Optimizer(task.model, self.training, run.choices.precision)
+        self.state = State()
+        self.cursor = Cursor(task.micro_batches)
+        self.journal = Journal(run.journal) if world.leader else None
+        self.signal = 0
+        self._clock = time.monotonic()  # monotonic time at which the run's elapsed time was 0
+        self._saved = time.monotonic()
+        self._seconds = {"step": 0.0, "validation": 0.0, "save": 0.0}  # how long the last one took
+
+    # -- beginning ---------------------------------------------------------------------------------------------------
+
+    def begin(self, spent: float) -> None:
+        """Take over the newest checkpoint, if there is one; UserError where two more would not fit on the disk."""
+        size = sum(map(tensor_bytes, self.optimizer.tensors().values()))
+        if self.world.leader:
+            checkpoint.require_space(self.run.folder, size)
+            found = checkpoint.newest(self.run.folder, self.screen.note)
+        self.world.barrier()  # the leader sweeps before the others look
+        if not self.world.leader:
+            found = checkpoint.newest(self.run.folder, lambda line: None, sweep=False)
+        if found is None:
+            self.state.elapsed = spent
+        else:
+            self._restore(found)
+            self.state = msgspec.convert(found.state, State)
+            self.cursor = Cursor(self.task.micro_batches, self.state.epoch, self.state.position)
+            self.screen.note(f"resuming {self.run.folder} from step {self.state.step}")
+        self._clock = time.monotonic() - self.state.elapsed
+        if self.journal is not None:
+            self.journal.cut(self.state.step if found else -1)
+        self._record("resume" if found else "start", time=time.time())
+
+    def _restore(self, found: checkpoint.Checkpoint) -> None:
+        self.optimizer.restore(found.tensors("model"), found.tensors("optimizer"), found.state["updates"])
+
+    # -- the steps ---------------------------------------------------------------------------------------------------
+
+    def train(self) -> None:
+        """Step until the steps or the time are used up, or a signal came."""
+        training, state = self.training, self.state
+        self.task.model.train()
+        while not (state.time_up or (training.steps is not None and state.step >= training.steps)):
+            votes = self._step()
+            state.time_up = self.limit is not None and votes.elapsed >= votes.end
+            ended = state.time_up or state.step == training.steps
+            if votes.signalled and not ended:
+                self.signal = self.interrupts.received or int(votes.signals // votes.signalled)
+                return self._save(votes)
+            # While steps are being skipped there is nothing new to validate, and an older state to go back to.
+            if state.streak and not ended:
+                continue
+            validate = ended or state.step % training.validate_every == 0
+            if validate:
+                self._validate()
+            if validate or state.step % training.save_every == 0 or votes.save:
+                self._save(votes)
+
+    def _step(self) -> Votes:
+        """One update; or, if a loss or a gradient is not finite, a step that only counts."""
+        began = time.monotonic()
+        training, state = self.training, self.state
+        taken = self.cursor.take(training.accumulate * self.world.size)
+        state.step, state.epoch, state.position = state.step + 1, self.cursor.epoch, self.cursor.position
+        votes = self._agreed(self._gradients(taken))
+        state.elapsed = votes.elapsed
+        loss, norm = votes.loss / votes.tokens, self.optimizer.total(self.world) / votes.tokens
+        now = rate(training, self.task.width, state.step, training.steps, state.pace.at(state.step))
+        line = {"epoch": taken[0].epoch, "position": taken[0].position, "loss": loss, "norm": norm, "rate": now}
+        if math.isfinite(loss) and math.isfinite(norm):
+            self.optimizer.update(now, votes.tokens, norm)
+            state.updates, state.streak = self.optimizer.updates, 0
+            self._seconds["step"] = time.monotonic() - began
+            self._tell(votes, line)
+        else:
+            self.optimizer.drop()
+            self._skip(taken, line)
+        return votes
+
+    def _gradients(self, taken: list[Taken]) -> Votes:
+        """Forward and backward of this rank's micro-batches; the sums of their losses."""
+        mine, sums = Votes(), []
+        for index in range(self.world.rank, len(taken), self.world.size):
+            epoch, _, micro_batch = taken[index]
+            batch = self.task.collate(micro_batch, epoch)
+            torch.manual_seed(draw_seed(self.run.recipe.seed, self.state.step, index))
+            heads = self.task.model(batch.inputs, batch.labels, self.training.label_smoothing)
+            total = torch.stack([head.loss for head in heads.values()]).sum()
+            total.backward()  # type: ignore[no-untyped-call]
+            for head in heads.values():
+                sums.append(torch.stack([head.loss.detach().float(), head.nll.float(), head.correct.float()]))
+                mine.count += head.count
+            mine.tokens += batch.tokens
+        mine.loss, mine.nll, mine.correct = torch.stack(sums).cpu().double().sum(0).tolist()
+        return mine
+
+    def _agreed(self, mine: Votes) -> Votes:
+        """The votes of all ranks."""
+        mine.signals, mine.signalled = float(self.interrupts.received), float(bool(self.interrupts.received))
+        if self.world.leader:
+            mine.elapsed = time.monotonic() - self._clock
+            if self.limit is not None:
+                mine.end = self.limit - sum(self._seconds.values())
+            mine.save = float(
+                time.monotonic() - self._saved >= self.training.save_seconds or self._wants_pace(mine.elapsed)
+            )
+        if self.world.size == 1:
+            return mine
+        on = self.world.device if self.world.device.type == "cuda" else "cpu"
+        ballot = torch.tensor(msgspec.to_builtins(mine), dtype=torch.float64, device=on)
+        self.world.add_up(ballot)
+        return Votes(*ballot.tolist())
+
+    def _wants_pace(self, elapsed: float) -> bool:
+        """Whether a schedule that ends with the time limit must now learn how fast steps are (see `Pace`)."""
+        if not self.paced or self.state.pace.step:
+            return False
+        assert self.limit is not None
+        return self.state.step >= self.training.warmup or elapsed >= EARLIEST_PACE * self.limit
+
+    # -- mishaps -----------------------------------------------------------------------------------------------------
+
+    def _skip(self, taken: list[Taken], line: dict[str, float]) -> None:
+        state = self.state
+        state.skipped, state.streak = state.skipped + 1, state.streak + 1
+        self._record("skipped", **line, batches=[[t.epoch, t.position] for t in taken])
+        self.screen.note(
+            f"warning: step {state.step} skipped: loss {line['loss']:.4g}, gradient norm {line['norm']:.4g}; "
+            f"{state.skipped} so far"
+        )
+        if state.streak == STREAK:
+            self._roll_back()
+
+    def _roll_back(self) -> None:
+        """Weights and moments of the newest checkpoint. Steps and data go on from here: what led astray is behind."""
+        state = self.state
+        found = checkpoint.newest(self.run.folder, self.screen.note, sweep=False)
+        remedy = "lower training.rate, lengthen training.warmup or lower training.clip"
+        if found is None or state.rollbacks == ROLLBACKS:
+            why = "no checkpoint to go back to" if found is None else f"going back {ROLLBACKS} times did not help"
+            raise UserError(
+                f"{self.run.folder}: step {state.step}: {STREAK} losses or gradients in a row were not finite and "
+                f"{why}; {remedy}"
+            )
+        self._restore(found)
+        state.updates, state.streak, state.rollbacks = self.optimizer.updates, 0, state.rollbacks + 1
+        self._record("rollback", to=found.step)
+        self.screen.note(f"warning: {STREAK} steps skipped in a row: back to the weights of step {found.step}")
+
+    # -- validating and saving ---------------------------------------------------------------------------------------
+
+    def _validate(self) -> None:
+        """On the leader: scores in the journal, and whether they are the best so far."""
+        if not self.world.leader:
+            return
+        began, state = time.monotonic(), self.state
+        scores = self._scores()
+        state.validated = [*state.validated, state.step][-self.training.average :]
+        if math.isfinite(scores["loss"]) and (state.best_loss is None or scores["loss"] < state.best_loss):
+            state.best_step, state.best_loss = state.step, scores["loss"]
+        self._record("validation", **scores, best=state.best_step)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
+        self.screen.note(f"step {state.step}  validation: {shown}" + ("  (best)" * (state.best_step == state.step)))
+        self._seconds["validation"] = time.monotonic() - began
+
+    def _scores(self) -> dict[str, float]:
+        self.task.model.eval()
+        with torch.no_grad():
+            scores = self.task.validate(self.task.model)
+        self.task.model.train()
+        return scores
+
+    def _save(self, votes: Votes) -> None:
+        """Publish a checkpoint; where the disk refuses, say so and go on."""
+        began, state, run = time.monotonic(), self.state, self.run
+        if self.paced:
+            state.pace = state.pace.redrawn(state.step, votes.elapsed, votes.end)
+        state.rollbacks = 0
+        self._saved = began
+        if self.journal is None:
+            return
+        tensors = self.optimizer.tensors()
+        try:
+            self.journal.sync()
+            checkpoint.publish(run.folder, state.step, tensors, msgspec.to_builtins(state))
+        except OSError as error:
+            needed = sum(map(tensor_bytes, tensors.values()))
+            self.screen.note(checkpoint.explain(run.folder, state.step, error, needed))
+            self._record("not saved", error=str(error))
+            return
+        best = [] if state.best_step is None else [state.best_step]
+        checkpoint.prune(run.folder, self.training.keep, protect={*best, *state.validated})
+        self._seconds["save"] = time.monotonic() - began
+        self._record("saved", time=self._seconds["save"])
+
+    # -- ending ------------------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """On the leader: the average of the last validated checkpoints, or else the best one, becomes the model."""
+        state, steps = self.state, self.state.validated
+        if self.training.average > 1:
+            found = [good for good in map(self._good, steps) if good]
+            weights = average(found) if found else None
+        else:
+            steps = [] if state.best_step is None else [state.best_step]
+            best = self._good(state.best_step) if state.best_step not in (None, state.step) else None
+            weights = best.tensors("model") if best else None
+        if weights is not None:
+            self.optimizer.set_weights(weights)
+        self.optimizer.release()
+        scores = self._scores()
+        self.task.model.eval()
+        self.task.finish(self.run.folder, self.task.model)
+        self._record("finished", **scores, weights=steps)
+        named = ", ".join(map(str, steps))
+        self.screen.note(f"finished: weights of step {named}, validation loss {scores['loss']:.4g}")
+
+    def _good(self, step: int) -> checkpoint.Checkpoint | None:
+        try:
+            return checkpoint.load(self.run.folder, step)
+        except checkpoint.Damaged as damage:
+            self.screen.note(f"warning: {damage}; going on without it")
+            return None
+
+    # -- telling -----------------------------------------------------------------------------------------------------
+
+    def _record(self, kind: str, **values: object) -> None:
+        if self.journal is not None:
+            self.journal.append({"kind": kind, "step": self.state.step, **values})
+
+    def _tell(self, votes: Votes, line: dict[str, float]) -> None:
+        if not self.world.leader:
+            return
+        state, steps, seconds_a_step = self.state, self.training.steps, self._seconds["step"]
+        speed, used = votes.tokens / seconds_a_step, memory()
+        self._record(
+            "step",
+            **line,
+            nll=votes.nll / votes.count,
+            accuracy=votes.correct / votes.count,
+            tokens=int(votes.tokens),
+            elapsed=state.elapsed,
+            speed=speed,
+            memory=used,
+        )
+        left = [] if self.limit is None else [self.limit - state.elapsed]
+        left += [] if steps is None else [(steps - state.step) * seconds_a_step]
+        self.screen.step(Moment(state.step, steps, line["loss"], line["rate"], speed, min(left), used))
