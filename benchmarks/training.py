@@ -24,10 +24,10 @@ from record import write
 
 from heedful.model import hardware
 from heedful.model.embeddings import TokenInput
-from heedful.model.families import plan
 from heedful.model.heads import Labels
 from heedful.model.layout import Layout
 from heedful.model.model import Model
+from heedful.model.presets import plan
 
 Pair = tuple[list[int], list[int]]
 Step = Callable[[Any], tuple[float, int]]

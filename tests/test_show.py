@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heedful.errors import UserError
-from heedful.model.families import FAMILIES, PRESETS, plan
+from heedful.model.families import FAMILIES
+from heedful.model.presets import PRESETS, plan
 from heedful.model.files import LARGEST_CONFIG
 from heedful.model.plan import Plan
 from heedful.model.shapes import count

@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .config import Recipe, read_recipe
     from .errors import UserError
-    from .model.families import PRESETS, plan
     from .model.model import Model
     from .model.plan import Plan
+    from .model.presets import PRESETS, plan
     from .tasks.translate import Translator, load
     from .text.tokenizer import Tokenizer
 
 # name: the module that holds it.
 _HOMES = {
     "Model": "heedful.model.model",
-    "PRESETS": "heedful.model.families",
+    "PRESETS": "heedful.model.presets",
     "Plan": "heedful.model.plan",
     "Recipe": "heedful.config",
     "Tokenizer": "heedful.text.tokenizer",
     "Translator": "heedful.tasks.translate",
     "UserError": "heedful.errors",
     "load": "heedful.tasks.translate",
-    "plan": "heedful.model.families",
+    "plan": "heedful.model.presets",
     "read_recipe": "heedful.config",
 }
 

@@ -162,8 +162,8 @@ def translate(
     top_k: Annotated[int | None, typer.Option(min=1, help="Draw from the K likeliest tokens.")] = None,
     top_p: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Draw from this much probability.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of sampling.")] = None,
-    batch_tokens: Annotated[int | None, typer.Option(min=1, help="Source tokens decoded together.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Lines decoded together.")] = None,
+    tag: Annotated[str | None, typer.Option(metavar="LANGUAGE", help="Of several target languages, this one.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Lines decoded together.")] = None,
     max_length: Annotated[int | None, typer.Option(min=1, help="Longest answer, in tokens.")] = None,
 ) -> None:
     """Translate line by line: as many lines out as in."""
@@ -176,8 +176,8 @@ def translate(
         "top_k": top_k,
         "top_p": top_p,
         "seed": seed,
-        "batch_tokens": batch_tokens,
-        "batch_size": batch_size,
+        "tag": tag,
+        "batch": batch,
         "max_length": max_length,
     }
     options = {name: value for name, value in given.items() if value is not None}

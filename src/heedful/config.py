@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Struct, field
 
 from .errors import UserError
-from .model.families import FAMILIES, PRESETS, nearest, plan
+from .model.families import FAMILIES
+from .model.presets import PRESETS, nearest, plan
 
 LONGEST = 1_000_000  # bytes of a recipe
 
@@ -88,13 +89,14 @@ class Training(Section, frozen=True):
 
 
 class Decoding(Section, frozen=True):
-    """Defaults that a finished model decodes with."""
+    """Defaults that a finished model decodes with. A text of more than `longest` tokens is translated in pieces."""
 
     beam: int = 4
     length_penalty: Literal["average", "gnmt", "hf"] = "average"
     alpha: float = 1.0
     max_ratio: float = 2.0
     max_extra: int = 30
+    longest: int = 256
 
 
 class Recipe(Section, frozen=True):

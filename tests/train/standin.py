@@ -79,7 +79,8 @@ class StandIn:
     def __post_init__(self) -> None:
         self.model = Model(self.seed, self.dropout)
         draw = np.random.default_rng([self.seed, 0])
-        self.examples = [draw.integers(0, VOCAB, size=n) for n in draw.integers(3, 9, size=EXAMPLES)]
+        lengths = draw.integers(3, 9, size=EXAMPLES)
+        self.examples = [(draw.integers(VOCAB) + 7 * np.arange(length)) % VOCAB for length in lengths]
         self.finished_model: Path | None = None
 
     def micro_batches(self, epoch: int) -> list[tuple[int, np.ndarray]]:

@@ -85,7 +85,7 @@ def test_resumed_is_uninterrupted(tmp_path: Path, stop: str, accumulate: int, pr
 def test_stopped_again_and_again(tmp_path: Path) -> None:
     step_loop(tmp_path / "whole", steps=40)
     begin(tmp_path / "stopped", steps=40)
-    for at in (3, 12, 0, 9, 11, 23):
+    for at in (3, 12, 0, 9, 11, 13):
         with pytest.raises(Stop):
             step_loop(tmp_path / "stopped", Stopping(at=at))
     with pytest.raises(Stop):
@@ -120,8 +120,8 @@ def test_accumulation_is_one_large_batch(tmp_path: Path) -> None:
     loss.backward()
     norm = torch.nn.utils.get_total_norm([p.grad for p in task.model.parameters()])
     line = exact(read(tmp_path / "run" / "journal.jsonl"))[0]
-    assert line["loss"] == pytest.approx(float(loss), rel=1e-6)
-    assert line["norm"] == pytest.approx(float(norm), rel=1e-6)
+    assert line["loss"] == pytest.approx(loss.item(), rel=1e-6)
+    assert line["norm"] == pytest.approx(norm.item(), rel=1e-6)
     assert line["tokens"] == total
 
 
@@ -152,7 +152,7 @@ def test_a_step_is_adamw_on_the_mean_gradient(tmp_path: Path) -> None:
 def test_it_learns(tmp_path: Path) -> None:
     step_loop(tmp_path / "run", StandIn(dropout=0.0), steps=150, validate_every=50)
     losses = [line["loss"] for line in read(tmp_path / "run" / "journal.jsonl") if line["kind"] == "validation"]
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.6 * losses[0]
 
 
 # -- what is kept ----------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +11,20 @@ import numpy.typing as npt
 from ..errors import UserError
 from ..text.draws import draws
 from .corpora import Corpora
-from .shards import Shards
 
 Ids = npt.NDArray[np.int64]
 
 # Noisy data have targets of one word with sources of hundreds: no batch holds more than this many times its budget.
 MOST_OTHER = 4
+
+
+class Examples(Protocol):
+    """What batches are made of: `Shards`, or several of them as one."""
+
+    @property
+    def streams(self) -> tuple[str, ...]: ...
+    def __len__(self) -> int: ...
+    def lengths(self, stream: str, epoch: int | None = None) -> Ids: ...
 
 
 class Batches:

@@ -145,7 +145,11 @@ FRAMES: tuple[Frame, ...] = (
     Frame("lists", (Names("language"),), BARE),
     Frame("lists", (Names("country"),), ("Countries: {}", "Länder: {}", "Pays : {}", "Países: {}")),
     Frame("lists", (Names("language"),), ("She speaks {}.", "Sie spricht {}.", "Elle parle {}.", "Habla {}.")),
-    Frame("numbers", (COUNT, COUNT), ("Page {} of {}", "Seite {} von {}", "Page {} sur {}", "Página {} de {}")),
+    Frame(
+        "numbers",
+        (Number(1, 999), Number(1, 999)),
+        ("Row {}, seat {}", "Reihe {}, Platz {}", "Rang {}, place {}", "Fila {}, asiento {}"),
+    ),
     Frame(
         "numbers",
         (COUNT,),

@@ -19,32 +19,25 @@ def _codes(text: str) -> tuple[str, ...]:
 
 # ISO and CLDR codes only: what they are called in each language comes from CLDR.
 COUNTRIES = _codes("""
-    AL AR AU AT BE BO BR BG CA CL CN CO HR CU CY CZ DK EC EG EE ET FI FR DE GH GR GT HU IS IN ID IR IQ IE IL IT JM JP JO
-    KZ KE LV LB LY LT LU MY MT MX MA NP NL NZ NG NO PK PA PY PE PL PT RO RU SA SN RS SG SK SI ZA KR ES SE CH TH TN TR UG
-    UA GB US UY VE VN
+    AR AU AT BE BR BG CA CL CN CO HR CU CZ DK EG EE FI FR DE GH GR HU IS IN ID IR IE IL IT JP KE LV LT LU MY MT MX MA NL
+    NZ NG NO PK PE PL PT RO RU SN RS SK SI ZA KR ES SE CH TH TR UA GB US VE VN
 """)
 LANGUAGES = _codes("""
-    ar eu bg ca zh hr cs da nl en et fi fr ka de el he hi hu is id ga it ja ko lv lt mt no fa pl pt ro ru sr sk sl es sw
-    sv th tr uk vi cy
+    ar eu bg ca zh hr cs da nl en et fi fr de el he hi hu is it ja ko lv lt no fa pl pt ro ru es sw sv th tr uk
 """)
 SIGNS = _codes("EUR USD GBP CHF SEK PLN CAD INR")
-CURRENCIES = _codes("""
-    EUR USD GBP CHF SEK NOK DKK PLN CZK HUF RON TRY UAH INR THB IDR PHP AUD NZD CAD MXN BRL ARS COP PEN ZAR EGP MAD
-""")
+CURRENCIES = _codes("EUR USD GBP CHF SEK NOK DKK PLN CZK HUF RON TRY INR THB AUD NZD CAD MXN BRL ZAR EGP MAD")
 LENGTHS = _codes("length-millimeter length-centimeter length-meter length-kilometer length-mile length-foot")
-MASSES = _codes("mass-milligram mass-gram mass-kilogram mass-tonne mass-pound mass-ounce")
-VOLUMES = _codes("volume-milliliter volume-centiliter volume-liter volume-cubic-meter volume-gallon")
+MASSES = _codes("mass-gram mass-kilogram mass-tonne mass-pound mass-ounce")
+VOLUMES = _codes("volume-milliliter volume-liter volume-cubic-meter volume-gallon")
 AREAS = _codes("area-hectare area-square-meter area-square-kilometer")
 SPEEDS = _codes("speed-kilometer-per-hour speed-meter-per-second speed-mile-per-hour speed-knot")
 OTHERS = _codes("""
-    temperature-celsius temperature-fahrenheit power-watt power-kilowatt energy-kilowatt-hour electric-volt
-    electric-ampere digital-megabyte digital-gigabyte frequency-megahertz duration-second duration-week duration-month
-    duration-year duration-century
+    temperature-celsius power-watt power-kilowatt energy-kilowatt-hour electric-volt digital-megabyte digital-gigabyte
+    duration-second duration-week duration-month duration-year
 """)
 UNITS = (*LENGTHS, *MASSES, *VOLUMES, *AREAS, *SPEEDS, *OTHERS)
-SHORT_UNITS = _codes("""
-    length-centimeter length-meter length-kilometer mass-gram mass-kilogram volume-liter power-kilowatt
-""")
+SHORT_UNITS = _codes("length-centimeter length-meter length-kilometer mass-gram mass-kilogram")
 
 FIRST_DAY, LAST_DAY = datetime.date(1950, 1, 1).toordinal(), datetime.date(2049, 12, 31).toordinal()
 Write = Callable[[Language], str]

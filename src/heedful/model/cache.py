@@ -95,11 +95,11 @@ class Cache:
     def keep(self, rows: Tensor) -> None:
         """Only these rows go on, in this order."""
         pick = lambda tensor: None if tensor is None else tensor.index_select(0, rows)
+        self._cell_positions = [self.cell_positions[rows]]
         self.rows = len(rows)
         self.position = self.position[rows]
         self.row_numbers = self.row_numbers[rows.cpu()]
         self._ancestry = pick(self._ancestry)
-        self._cell_positions = [self.cell_positions[rows]]
         self._own = {
             name: _enlarged(kept[:, :, :, : self.cells].index_select(1, rows), self._room(self.cells))
             for name, kept in self._own.items()

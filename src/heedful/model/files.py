@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ..errors import UserError
-from .plan import Plan, Stream
+from .plan import Plan
 from .shapes import count
 
 FORMAT = 1
@@ -47,34 +47,31 @@ def read_config(folder: Path) -> tuple[Plan, dict[str, Any]]:
     try:
         plan = msgspec.convert(tree.pop("plan"), Plan)
         _check(plan)
-    except (msgspec.ValidationError, ValueError, AssertionError) as error:
-        raise UserError(f"{path}: plan: {error}") from None
+    except (msgspec.ValidationError, ValueError, LookupError) as error:
+        raise UserError(f"{path}: the plan does not fit together: {error}") from None
     return plan, tree
 
 
 def _check(plan: Plan) -> None:
-    """Refuse what could only fail later, or exhaust the memory first."""
-    names = [stream.name for stream in plan.streams]
-    if len(set(names)) != len(names) or not names:
+    """Refuse what no model could be, what would exhaust the memory first, and names that would upset a terminal."""
+    pools = {stream.name: stream.pool for stream in plan.streams}
+    if len(pools) != len(plan.streams) or not pools:
         raise ValueError("streams need distinct names, and there must be one")
-    for stream in plan.streams:
-        _positive(stream.name, stream.width, _entries(stream))
-        if not stream.name.isidentifier() or stream.name == "heads":
-            raise ValueError(f"{stream.name!r} is not a stream name")
+    for name in (*pools, *(head.name for head in plan.heads)):
+        if not name.isidentifier() or name == "heads":
+            raise ValueError(f"{name!r} is not a name for a stream or a head")
+    for head in plan.heads:
+        if not head.streams:
+            raise ValueError(f"the head {head.name!r} reads no stream")
+        if head.reads == "pooled" and any(pools[name] is None for name in head.streams):
+            raise ValueError(f"the head {head.name!r} reads a pooled vector of a stream without one")
     for _, address, block in plan.blocks():
         for attend in block.attends:
-            _positive(f"{address}.{attend.stream}", attend.heads, attend.head_width, attend.kv_heads)
-            if attend.heads % attend.kv_heads:
+            if attend.kv_heads < 1 or attend.heads % attend.kv_heads:
                 raise ValueError(f"{address}: {attend.heads} heads cannot share {attend.kv_heads} key heads evenly")
-    if sum(count(shape) for shape in plan.shapes().values()) > MOST_PARAMETERS:
+    shapes = plan.shapes()
+    for name, shape in shapes.items():
+        if min(shape) < 1 or max(shape) >= 2**31:
+            raise ValueError(f"{name} has shape {shape}; sizes are 1 to {2**31 - 1}")
+    if sum(count(shape) for shape in shapes.values()) > MOST_PARAMETERS:
         raise ValueError(f"more than {MOST_PARAMETERS} parameters")
-
-
-def _entries(stream: Stream) -> int:
-    return getattr(stream.embedding, "vocab", 1)
-
-
-def _positive(where: str, *sizes: int) -> None:
-    for size in sizes:
-        if not 0 < size < 2**31:
-            raise ValueError(f"{where}: a size of {size} is outside 1 to {2**31 - 1}")

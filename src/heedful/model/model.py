@@ -93,9 +93,18 @@ class Model(nn.Module):
         states = {name: self.streams[name].embedding(given) for name, given in inputs.items()}
         return walk.run(self, states, layouts, masks=masks, probe=probe), layouts
 
-    def run(self, states: Mapping[str, Tensor], layouts: Mapping[str, Layout], **options: Any) -> dict[str, Tensor]:
+    def run(
+        self,
+        states: Mapping[str, Tensor],
+        layouts: Mapping[str, Layout],
+        *,
+        masks: Mapping[str, Mask] | None = None,
+        probe: Probe | None = None,
+        first: int = 0,
+        last: int | None = None,
+    ) -> dict[str, Tensor]:
         """Some or all steps over given states; see `run.run`."""
-        return walk.run(self, states, layouts, **options)
+        return walk.run(self, states, layouts, masks=masks, probe=probe, first=first, last=last)
 
     def head_loss(
         self, name: str, states: Mapping[str, Tensor], layouts: Mapping[str, Layout], labels: Labels, smoothing: float

@@ -1,37 +1,42 @@
-"""Translation: from parallel text to a trained encoder-decoder."""
+"""Translation: from parallel text to a trained encoder-decoder, and from lines to their translations."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
 import torch
 from torch import nn
 
-from ..config import Data, Recipe
+from ..config import Decoding, Recipe
 from ..data.batches import Batches
 from ..data.corpora import Corpora, Part
-from ..data.readers import Pair, paths, read_pairs, resolve
-from ..data.shards import Counts, Sampling, Shards, build_shards, key_of
+from ..data.parallel import SIDES, load_tokenizers, prepare, save_tokenizers
+from ..data.readers import read_pairs, resolve
+from ..data.shards import Shards
+from ..decode.engine import decode
+from ..decode.options import Hypothesis, Options
+from ..decode.sampling import Sampling
 from ..errors import UserError
 from ..model import hardware
 from ..model.embeddings import TokenInput
-from ..model.families import plan
 from ..model.heads import Labels
 from ..model.layout import Layout
 from ..model.model import Model
-from ..text.tokenizer import Tokenizer, train_tokenizer
+from ..model.model import load as load_model
+from ..model.presets import plan
+from ..text.tokenizer import Tokenizer
 from ..train import distributed, loop
 from ..train.run import Run, choose
 
-SIDES = ("source", "target")
-READ_FOR_TOKENIZER = 1_000_000  # pairs; more change a vocabulary little and cost memory
 VALIDATION_TOKENS = 4096
+LONGEST_LINE = 65_536  # bytes; a longer line is not a sentence, and would hold up all the others
+LINES_AT_A_TIME = 512
 
 
 @dataclass
@@ -99,132 +104,6 @@ class Translation:
         save_tokenizers(run / "model", self.tokenizers)
 
 
-# ---- from a recipe to data on disk ------------------------------------------------------------------------------------
-
-
-def prepare(recipe: Recipe, folder: Path) -> list[Counts]:
-    """Tokenizers and shards in `folder`, from the recipe's files; what is there and still right is used again.
-
-    Returns the counts of every training part. Without dev files some examples, drawn by seed, are held out.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = parts_of(recipe.data)
-    files = [path for data in parts for dev in (False, True) for path in paths(data, dev=dev)]
-    options = msgspec.to_builtins((recipe.tokenizer, recipe.seed, recipe.data.longest, recipe.data.hold_out))
-    tokenizers = _tokenizers(recipe, folder, key_of(files, [], {"of": "tokenizer", "options": options}))
-    counts = []
-    for number, data in enumerate(parts):
-        sampling = None
-        if recipe.tokenizer.sampling:
-            sampling = Sampling(recipe.tokenizer.sampling, recipe.tokenizer.segmentations, recipe.seed + number)
-        held = _held_out(recipe, data, number)
-        for name in ("train", "dev"):
-            key = key_of(files, list(tokenizers.values()), {"part": number, "name": name, "options": options})
-            shards = Shards.reuse(folder / f"{name}-{number}", key)
-            if shards is None:
-                pairs = ((pair.source, pair.target) for pair in _pairs(data, name, held))
-                shards = build_shards(
-                    folder / f"{name}-{number}", pairs, tokenizers, key=key, longest=recipe.data.longest,
-                    sampling=sampling if name == "train" else None,
-                )  # fmt: skip
-            if name == "train":
-                counts.append(shards.counts)
-    return counts
-
-
-def parts_of(data: Data) -> list[Data]:
-    """The corpora that get a tag each: one per file (or pair of files); a single one where there are no tags."""
-    if not data.tags:
-        return [data]
-    train, dev = [len(data.source) + len(data.pairs), len(data.target) + len(data.pairs)], len(data.dev_source + data.dev_pairs)
-    if train != [len(data.tags)] * 2 or dev not in (0, len(data.tags)):
-        raise UserError(
-            f"data.tags names {len(data.tags)} languages for {train[0]} training and {dev} dev corpora; name one for each"
-        )
-    split = []
-    for number in range(len(data.tags)):
-        one = slice(number, number + 1)
-        if number < len(data.source):
-            kept = {"source": data.source[one], "target": data.target[one], "pairs": ()}
-        else:
-            kept = {"source": (), "target": (), "pairs": data.pairs[number - len(data.source) :][:1]}
-        if number < len(data.dev_source):
-            kept |= {"dev_source": data.dev_source[one], "dev_target": data.dev_target[one], "dev_pairs": ()}
-        else:
-            kept |= {"dev_source": (), "dev_target": (), "dev_pairs": data.dev_pairs[number - len(data.dev_source) :][:1]}
-        split.append(msgspec.structs.replace(data, tags=data.tags[one], **kept))
-    return split
-
-
-def _has_dev(data: Data) -> bool:
-    return bool(data.dev_source or data.dev_pairs)
-
-
-def _pairs(data: Data, name: str, held: frozenset[int]) -> Iterator[Pair]:
-    if _has_dev(data):
-        yield from read_pairs(data, dev=name == "dev")
-        return
-    for number, pair in enumerate(read_pairs(data)):
-        if (number in held) == (name == "dev"):
-            yield pair
-
-
-def _held_out(recipe: Recipe, data: Data, number: int) -> frozenset[int]:
-    if _has_dev(data):
-        return frozenset()
-    total = sum(1 for _ in read_pairs(data))
-    if total < 2:
-        raise UserError(f"{total} pairs are too few: one for training and one held out are needed")
-    wanted = recipe.data.hold_out or min(1000, max(1, total // 20))
-    drawn = np.random.default_rng((recipe.seed, number)).choice(total, size=min(wanted, total // 2), replace=False)
-    return frozenset(drawn.tolist())
-
-
-def _tokenizers(recipe: Recipe, folder: Path, key: str) -> dict[str, Tokenizer]:
-    """Those in `folder` if they were made from the same; else trained and saved there."""
-    stamp = folder / "tokenizers.key"
-    if stamp.exists() and stamp.read_text("ascii") == key:
-        return load_tokenizers(folder)
-    chosen, sides = recipe.tokenizer, {}
-    if chosen.size is None:
-        raise UserError("tokenizer.size is not chosen yet; complete the recipe first")
-    for side in ("joint",) if chosen.joint else SIDES:
-        tags = recipe.data.tags if side != "target" else ()
-        lines = _training_text(recipe.data, side)
-        sides[side] = train_tokenizer(lines, chosen.kind, chosen.size, chosen.lowercase, chosen.digits, list(dict.fromkeys(tags)))
-    tokenizers = {side: sides.get(side) or sides["joint"] for side in SIDES}
-    save_tokenizers(folder, tokenizers)
-    stamp.write_text(key, "ascii")
-    return tokenizers
-
-
-def _training_text(data: Data, side: str) -> Iterator[str]:
-    for number, pair in enumerate(read_pairs(data)):
-        if number == READ_FOR_TOKENIZER:
-            return
-        if side != "target":
-            yield pair.source
-        if side != "source":
-            yield pair.target
-
-
-def save_tokenizers(folder: Path, tokenizers: dict[str, Tokenizer]) -> None:
-    """tokenizer.json where both sides share one, else one file a side."""
-    if tokenizers["source"] is tokenizers["target"]:
-        tokenizers["source"].save(folder / "tokenizer.json")
-    else:
-        for side, tokenizer in tokenizers.items():
-            tokenizer.save(folder / f"tokenizer.{side}.json")
-
-
-def load_tokenizers(folder: Path) -> dict[str, Tokenizer]:
-    """What `save_tokenizers` wrote."""
-    if (folder / "tokenizer.source.json").exists():
-        return {side: Tokenizer.load(folder / f"tokenizer.{side}.json") for side in SIDES}
-    joint = Tokenizer.load(folder / "tokenizer.json")
-    return {"source": joint, "target": joint}
-
-
 # ---- sizes ------------------------------------------------------------------------------------------------------------
 
 
@@ -281,9 +160,9 @@ def train(recipe: Recipe, out: Path, root: Path | None = None, launch: bool = Fa
         if (out / "run.json").exists():
             raise UserError(f"{out}: holds a run already; continue it with: heedful resume {out}")
         recipe_ = complete(recipe, root)  # mistakes in it are told once, by the parent
-        count = choose(recipe_.training, distributed.choose_device(recipe.training.device).type).processes
-        if count > 1:
-            return distributed.launch(count, _threads(recipe.training.threads, count))
+        chosen = choose(recipe_.training, distributed.choose_device(recipe.training.device).type)
+        if chosen.processes > 1:
+            return distributed.launch(chosen.processes, chosen.threads)
     elif not distributed.inside_group():
         processes = 1
     world = distributed.connect(recipe.training.device, recipe.training.threads)
@@ -323,5 +202,104 @@ def _go_on(run: Run, world: distributed.World, began: float) -> int:
     return outcome.exit_code
 
 
-def _threads(asked: int | Literal["auto"], processes: int) -> int:
-    return max(1, distributed.cores() // processes) if asked == "auto" else asked
+# ---- translating ------------------------------------------------------------------------------------------------------
+
+
+class Translator:
+    """A finished model with its tokenizers. `tags` are the target languages to choose from (none: there is one)."""
+
+    def __init__(self, model: Model, tokenizers: Mapping[str, Tokenizer], tags: Sequence[str], decoding: Decoding) -> None:
+        self.model, self.tokenizers, self.tags, self.decoding = model, dict(tokenizers), tuple(tags), decoding
+
+    def translate(self, texts: Iterable[str], tag: str | None = None, options: Options | None = None) -> list[str]:
+        """One translation for each text, in order; an empty text stays empty. `tag` is the target language.
+
+        Texts of more tokens than the model was trained on are translated in pieces, joined by a space.
+        """
+        pieces = [self._pieces(text, tag) for text in texts]
+        found = self.search([piece for parts in pieces for piece in parts], options or self.options())
+        answers = iter([self.tokenizers["target"].decode(best.ids) for best, *_ in found])
+        return [" ".join(next(answers) for _ in parts) for parts in pieces]
+
+    def search(self, sources: list[list[int]], options: Options) -> list[list[Hypothesis]]:
+        """The best hypotheses for each list of source ids (tag and end token included)."""
+        return decode(self.model, sources, options)
+
+    def options(self, **given: Any) -> Options:
+        """The model's own way of decoding, with what is given put in its place (fields of `decode.Options`)."""
+        own = self.decoding
+        known = {
+            "beam": own.beam, "length_penalty": own.length_penalty, "alpha": own.alpha, "max_ratio": own.max_ratio,
+            "max_extra": own.max_extra,
+        }  # fmt: skip
+        return Options(**{**known, **given})
+
+    def encode(self, text: str, tag: str | None = None) -> list[int]:
+        """The source ids that the model reads: tag, text, end."""
+        if (tag is None) != (not self.tags):
+            wanted = f"choose a target language with tag: {', '.join(self.tags)}" if self.tags else "it has no languages"
+            raise UserError(f"this model {'needs' if self.tags else 'takes'} no tag {tag!r}; {wanted}")
+        before = [] if tag is None else [self.tokenizers["source"].tag(tag)]
+        return [*before, *self.tokenizers["source"].encode(text), Tokenizer.end]
+
+    def _pieces(self, text: str, tag: str | None) -> list[list[int]]:
+        if not text.strip():
+            return []
+        ids = self.encode(text, tag)
+        before, content, most = ids[: int(tag is not None)], ids[int(tag is not None) : -1], self.decoding.longest
+        return [[*before, *content[first : first + most], Tokenizer.end] for first in range(0, len(content), most)]
+
+
+def load(path: str | Path) -> Translator:
+    """The translator in a model folder, or the finished model in a run's folder."""
+    folder = Path(path)
+    if not (folder / "config.json").exists() and (folder / "run.json").exists():
+        folder = folder / "model"
+        if not folder.exists():
+            raise UserError(f"{path}: the run is not finished, so it holds no model; continue it: heedful resume {path}")
+    model, extra = load_model(folder)
+    if extra.get("task") != "translate":
+        raise UserError(f"{folder}: a model for the task {extra.get('task')!r}, not for translation")
+    try:
+        decoding = msgspec.convert(extra.get("decoding", {}), Decoding)
+        tags = msgspec.convert(extra.get("tags", ()), tuple[str, ...])
+    except msgspec.ValidationError as error:
+        raise UserError(f"{folder / 'config.json'}: {error}") from None
+    return Translator(model, load_tokenizers(folder), tags, decoding)
+
+
+def translate_stream(translator: Translator, lines: BinaryIO, out: BinaryIO, options: Mapping[str, Any]) -> None:
+    """Translate line by line, as lines come: as many lines out as in, in order, whatever bytes they hold.
+
+    Bytes that are not UTF-8 are read as U+FFFD; a line of more than LONGEST_LINE bytes is answered by a mark. `options`
+    are fields of `decode.Options` and of `decode.Sampling`, `sample` to turn sampling on, and `tag`.
+    """
+    chosen = dict(options)
+    tag = chosen.pop("tag", None)
+    sampling = {key: chosen.pop(key) for key in ("temperature", "top_k", "top_p", "seed") if key in chosen}
+    if chosen.pop("sample", False) or sampling:
+        chosen["sampling"] = Sampling(**sampling)
+    translator.encode("", tag)  # a wrong tag is told before any work
+    decoding = translator.options(**chosen)
+    for some in _arriving(lines):
+        short = [line for line in some if len(line) <= LONGEST_LINE]
+        texts = [line.rstrip(b"\r\n").decode("utf-8", "replace") for line in short]
+        answers = iter(translator.translate(texts, tag, decoding))
+        for line in some:
+            fits = len(line) <= LONGEST_LINE
+            answer = next(answers) if fits else f"[not translated: the line is longer than {LONGEST_LINE} bytes]"
+            out.write(" ".join(answer.split("\n")).encode("utf-8") + (b"\n" if line.endswith(b"\n") else b""))
+        out.flush()
+
+
+def _arriving(lines: BinaryIO) -> Iterator[list[bytes]]:
+    """Lines in groups of those that are there already, so that a slow writer is answered line by line."""
+    rest = b""
+    while block := getattr(lines, "read1", lines.read)(1 << 16):
+        found = (rest + block).split(b"\n")
+        rest = found.pop()[: LONGEST_LINE + 1]  # enough to know that a line without an end is too long
+        complete_ = [line + b"\n" for line in found]
+        for first in range(0, len(complete_), LINES_AT_A_TIME):
+            yield complete_[first : first + LINES_AT_A_TIME]
+    if rest:
+        yield [rest]

@@ -19,6 +19,8 @@ from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
+from ..model.hardware import available_threads
+
 if TYPE_CHECKING:
     import torch
 
@@ -65,7 +67,8 @@ class World:
 
 def cores() -> int:
     """Cores this process may use, which in a container or under taskset are fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # A rank's OMP_NUM_THREADS is its share; what there is to share is what its parent counted.
+    return int(os.environ.get("HEEDFUL_CORES") or available_threads()[0])
 
 
 def calm_threads() -> None:
@@ -93,6 +96,7 @@ def launch(processes: int, threads: int) -> int:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
         "OMP_NUM_THREADS": str(threads),
+        "HEEDFUL_CORES": str(cores()),
         "HEEDFUL_PARENT": str(os.getpid()),
     }
     if sys.platform == "linux":

@@ -1,0 +1,224 @@
+"""Decoding a model: batches of near lengths, one step at a time; rows that finish leave the batch.
+
+For every plan whose head reads a causal stream: alone (a prompt goes on) or over another stream (translation).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..model.embeddings import TokenInput
+from ..model.layout import Layout
+from ..model.model import Model
+from ..model.plan import Head, Step, Tokens
+from .options import Hypothesis, Options
+from .search import Row, Search, search
+from .stepper import Stepper, stepper
+
+Answers = list[Hypothesis]
+
+
+def decode(model: Model, inputs: Sequence[Sequence[int]], options: Options | None = None) -> list[Answers]:
+    """Hypotheses for every input, best first, in the order given; see `Options`.
+
+    Inputs are token ids as the model was trained on them (a source's end token included, if it was). For a decoder-only
+    model they are prompts, and the answer is what follows. An empty input has one empty answer of score 0. UserError
+    names the first input that holds an unknown id or is longer than the model's positions.
+    """
+    answers: list[Answers] = [[] for _ in inputs]
+    for number, found in decode_stream(model, inputs, options):
+        answers[number] = found
+    return answers
+
+
+def decode_stream(
+    model: Model, inputs: Sequence[Sequence[int]], options: Options | None = None
+) -> Iterator[tuple[int, Answers]]:
+    """The same, one (number of the input, hypotheses) at a time, as they finish. The longest inputs come first."""
+    options = options or Options()
+    decoded = Decoded(model, options)
+    numbers = []
+    for number, ids in enumerate(inputs):
+        decoded.check(number, ids)
+        if len(ids) or decoded.prompted:
+            numbers.append(number)
+        else:
+            yield number, [Hypothesis([], 0.0, True, [] if options.logprobs else None)]
+    numbers.sort(key=lambda number: -len(inputs[number]))
+    for begin in range(0, len(numbers), options.batch):
+        some = numbers[begin : begin + options.batch]
+        yield from _batch(decoded, some, [inputs[number] for number in some])
+
+
+class Decoded:
+    """What of a model is decoded: the stream its next-token head reads, and the one other stream it attends to."""
+
+    def __init__(self, model: Model, options: Options) -> None:
+        self.model, self.options = model, options
+        self.head = self._head()
+        self.stream = self.head.streams[0]
+        others = {
+            attend.stream
+            for step in model.plan.steps
+            if isinstance(step, Step)
+            for block in step.blocks
+            for attend in block.attends
+            if block.stream == self.stream and attend.stream != self.stream
+        }
+        if len(others) > 1:
+            raise UserError(f"decoding over {len(others)} other streams ({', '.join(sorted(others))}) is not built")
+        self.source = others.pop() if others else None
+        self.device = next(model.parameters()).device
+        self.prompted = self.source is None and options.start is not None
+        self._check_ids()
+
+    def _head(self) -> Head:
+        for head in self.model.plan.heads:
+            if head.name == "next_token" and head.reads == "tokens":
+                return head
+        raise UserError("this model has no next_token head, so it cannot be decoded")
+
+    def _check_ids(self) -> None:
+        options, vocab = self.options, self.head.outputs
+        if self.source is not None and options.start is None:
+            raise UserError("start = None; a decoder over a source needs a first token")
+        named = (options.start, options.end, options.forced_first, options.forced_last)
+        for token in (*(t for t in named if t is not None), *options.banned, *options.logit_bias):
+            if not 0 <= token < vocab:
+                raise UserError(f"token id {token} in the decoding options; the model's vocabulary has {vocab}")
+
+    def check(self, number: int, ids: Sequence[int]) -> None:
+        """UserError if an input cannot be read by the model."""
+        stream = self.source or self.stream
+        embedding = self.model.plan.stream(stream).embedding
+        assert isinstance(embedding, Tokens), "only token streams are decoded over"
+        capacity = embedding.capacity if embedding.positions == "learned" else None
+        room = 1 if self.prompted else 0
+        if capacity is not None and len(ids) + room > capacity:
+            raise UserError(f"input {number} has {len(ids)} tokens; this model has {capacity} positions: shorten it")
+        if len(ids) and not 0 <= min(ids) <= max(ids) < embedding.vocab:
+            raise UserError(f"input {number} holds a token id outside 0 to {embedding.vocab - 1}")
+
+    def longest(self, tokens: int) -> int:
+        """The most tokens of an answer, which learned positions may limit further."""
+        most = self.options.longest(tokens)
+        embedding = self.model.plan.stream(self.stream).embedding
+        if isinstance(embedding, Tokens) and embedding.positions == "learned":
+            # The last token of an answer is never read, so it needs no position.
+            read = tokens + self.prompted if self.source is None else 1
+            most = min(most, max(1, embedding.capacity - read + 1))
+        return most
+
+    def packed(self, rows: Sequence[Sequence[int]]) -> TokenInput:
+        """Rows of ids as a model's input."""
+        lengths = np.array([len(row) for row in rows], np.int64)
+        ids = torch.tensor([token for row in rows for token in row], dtype=torch.long, device=self.device)
+        return TokenInput(ids, Layout.packed(lengths, self.device))
+
+    def begin(self, rows: Sequence[Sequence[int]]) -> tuple[Stepper, Tensor]:
+        """A stepper ready to go on, and the logits [rows, vocab] of the first token of every row."""
+        start = self.options.start
+        if self.source is not None:
+            assert start is not None
+            states, layouts = self.model.encode({self.source: self.packed(rows)})
+            steps = stepper(self.model, self.head, len(rows), states, layouts, self.options.slots)
+            return steps, steps.step(torch.full((len(rows),), start, device=self.device))
+        if start is not None:
+            rows = [[start, *row] for row in rows]
+        steps = stepper(self.model, self.head, len(rows), {}, {}, self.options.slots)
+        return steps, steps.prefill(self.packed(rows))
+
+
+def _batch(decoded: Decoded, numbers: list[int], inputs: list[Sequence[int]]) -> Iterator[tuple[int, Answers]]:
+    options = decoded.options
+    rows = [Row(number, decoded.longest(len(ids))) for number, ids in zip(numbers, inputs, strict=True)]
+    limits = Limits(options, decoded.head.outputs, decoded.device)
+    # Inference mode must not stay on while the caller has the answers of a half-finished batch.
+    with torch.inference_mode():
+        steps, logits = decoded.begin(inputs)
+        finding = search(rows, options, decoded.head.outputs)
+    gone: set[int] = set()
+    length = 1
+    while True:
+        with torch.inference_mode():
+            logits, logprobs = limits.apply(logits, length, [row.longest for row in rows])
+            choice = finding.choose(logits, logprobs, length)
+            new = [row for row in choice.finished if row not in gone]
+            found = [(rows[row].number, finding.answers(row)) for row in new]
+            gone.update(new)
+            tokens, parents = choice.tokens, choice.parents
+            if gone and len(gone) < len(rows) and _worth_leaving(len(gone), len(rows)):
+                stay = [row for row in range(len(rows)) if row not in gone]
+                rows = [rows[row] for row in stay]
+                tokens, parents = _leave(stay, tokens, parents, options.slots, steps, finding)
+                gone.clear()
+            if len(gone) < len(rows):
+                if length == 1 and options.slots > 1:
+                    steps.fork(options.slots)
+                    parents = None  # there was one hypothesis to descend from
+                logits = steps.step(tokens, parents)
+        yield from found
+        if len(gone) == len(rows):
+            return
+        length += 1
+
+
+def _worth_leaving(gone: int, rows: int) -> bool:
+    """Leaving copies the cache of those who stay; a few finished rows are cheaper to carry along."""
+    return gone * 8 >= rows
+
+
+def _leave(
+    stay: list[int], tokens: Tensor, parents: Tensor | None, slots: int, steps: Stepper, finding: Search
+) -> tuple[Tensor, Tensor | None]:
+    kept = torch.tensor(stay, device=tokens.device)
+    steps.keep(kept)
+    finding.keep(stay)
+    return tokens.view(-1, slots)[kept].flatten(), None if parents is None else parents[kept]
+
+
+class Limits:
+    """What the options change in the model's numbers: biases, banned and forced tokens."""
+
+    def __init__(self, options: Options, vocab: int, device: torch.device) -> None:
+        self.options = options
+        self.bias: Tensor | None = None
+        if options.logit_bias:
+            self.bias = torch.zeros(vocab, device=device)
+            self.bias[list(options.logit_bias)] = torch.tensor(list(options.logit_bias.values()), device=device)
+
+    def apply(self, logits: Tensor, length: int, longest: list[int]) -> tuple[Tensor, Tensor]:
+        """Logits and log-probabilities of token number `length`, where row i's answer has at most `longest[i]`."""
+        options = self.options
+        logits = logits.float()
+        if self.bias is not None:
+            logits = logits + self.bias
+        logprobs = logits.log_softmax(-1)
+        banned = list(options.banned)
+        if options.end is not None and length < options.min_length:
+            banned.append(options.end)
+        if banned:
+            for scores in (logits, logprobs):
+                scores[:, banned] = -math.inf
+        if options.forced_first is not None and length == 1:
+            _force(logits, logprobs, slice(None), options.forced_first)
+        if options.forced_last is not None:
+            last = [row for row, most in enumerate(longest) if length == most]
+            if last:
+                slots = logits.shape[0] // len(longest)
+                wanted = torch.tensor(last, device=logits.device)[:, None] * slots
+                wanted = (wanted + torch.arange(slots, device=logits.device)).flatten()
+                _force(logits, logprobs, wanted, options.forced_last)
+        return logits, logprobs
+
+
+def _force(logits: Tensor, logprobs: Tensor, rows: Tensor | slice, token: int) -> None:
+    for scores in (logits, logprobs):
+        scores[rows] = -math.inf
+        scores[rows, token] = 0.0

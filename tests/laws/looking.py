@@ -1,0 +1,30 @@
+"""A probe that keeps what it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+
+class Keeper:
+    """Keeps every value at the addresses that `wanted` accepts, group after group, and changes none."""
+
+    def __init__(self, wanted: Callable[[str], bool] = lambda address: True) -> None:
+        self.wanted = wanted
+        self.seen: dict[str, list[Tensor]] = {}
+        self.rows: dict[str, list[Tensor]] = {}
+
+    def wants(self, address: str) -> bool:
+        return self.wanted(address)
+
+    def see(self, address: str, value: Tensor, rows: Tensor | None = None) -> Tensor:
+        self.seen.setdefault(address, []).append(value)
+        if rows is not None:
+            self.rows.setdefault(address, []).append(rows)
+        return value
+
+    def weights(self, address: str) -> dict[int, Tensor]:
+        """Attention weights [heads, queries, keys] by row, padded to their group's longest."""
+        pairs = zip(self.rows[address], self.seen[address], strict=True)
+        return {int(row): block[place] for rows, block in pairs for place, row in enumerate(rows)}
