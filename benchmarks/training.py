@@ -44,7 +44,7 @@ def finish(model: torch.nn.Module, adam: torch.optim.Optimizer, loss: torch.Tens
     adam.zero_grad(set_to_none=True)
 
 
-# ---- translation ------------------------------------------------------------------------------------------------------
+# ---- translation ----------------------------------------------------------------------------------------------------
 
 WIDTH, HEADS, FEED, LAYERS, VOCAB, TOKENS = 256, 4, 1024, 3, 8000, 1024
 PAD, START, END = 0, 1, 2
@@ -187,7 +187,7 @@ def translation(arguments: argparse.Namespace) -> dict[str, tuple[Step, list[Any
     return {name: make() for name, make in makers.items() if not arguments.only or name in arguments.only}
 
 
-# ---- language models ---------------------------------------------------------------------------------------------------
+# ---- language models ------------------------------------------------------------------------------------------------
 
 GPT = {"vocab": 8192, "width": 384, "layers": 6, "heads": 6, "feedforward": 1536, "capacity": 256}
 BERT = {"vocab": 30522, "width": 384, "layers": 6, "heads": 6, "feedforward": 1536, "capacity": 128}
@@ -199,7 +199,9 @@ def gpt(arguments: argparse.Namespace) -> dict[str, tuple[Step, list[Any]]]:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     random = torch.Generator().manual_seed(0)
-    batches = [torch.randint(5, GPT["vocab"], (4, 257), generator=random) for _ in range(arguments.steps + arguments.warm)]
+    batches = [
+        torch.randint(5, GPT["vocab"], (4, 257), generator=random) for _ in range(arguments.steps + arguments.warm)
+    ]
     ours = Model(plan("decoder", **GPT, dropout=0.0, attention_dropout=0.0)).train()
     config = GPT2Config(
         vocab_size=GPT["vocab"], n_positions=256, n_embd=384, n_layer=6, n_head=6, resid_pdrop=0.0, embd_pdrop=0.0,
@@ -261,7 +263,7 @@ def bert(arguments: argparse.Namespace) -> dict[str, tuple[Step, list[Any]]]:
     return {"transformers": (their_step, batches), "heedful": (our_step, batches)}
 
 
-# ---- the loop ---------------------------------------------------------------------------------------------------------
+# ---- the loop -------------------------------------------------------------------------------------------------------
 
 
 def measure(systems: dict[str, tuple[Step, list[Any]]], steps: int, warm: int) -> dict[str, dict[str, float]]:
@@ -292,10 +294,15 @@ def main() -> None:
     hardware.apply(choices := hardware.probe())
     torch.set_num_threads(1)
     print({"fp32_gemm": choices.fp32_gemm, "bf16": choices.bf16})
-    result = measure({"translation": translation, "gpt": gpt, "bert": bert}[arguments.task](arguments), arguments.steps, arguments.warm)
+    result = measure(
+        {"translation": translation, "gpt": gpt, "bert": bert}[arguments.task](arguments),
+        arguments.steps,
+        arguments.warm,
+    )
     first = next(iter(result.values()))["tokens/s"]
     for name, figures in result.items():
-        print(f"{name:32s} {figures['tokens/s']:8.0f} tokens/s  x {figures['tokens/s'] / first:.2f}  loss {figures['loss']}")
+        speed = figures["tokens/s"]
+        print(f"{name:32s} {speed:8.0f} tokens/s  x {speed / first:.2f}  loss {figures['loss']}")
     if len(result) == 1:
         print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB", file=sys.stderr)
     else:

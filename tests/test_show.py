@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from heedful.errors import UserError
 from heedful.model.families import FAMILIES
-from heedful.model.presets import PRESETS, plan
 from heedful.model.files import LARGEST_CONFIG
 from heedful.model.plan import Plan
+from heedful.model.presets import PRESETS, plan
 from heedful.model.shapes import count
 from heedful.show import describe, parameters, read_plan, show, table
 

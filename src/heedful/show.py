@@ -10,10 +10,10 @@ from pathlib import Path
 
 from .errors import UserError
 from .model.families import FAMILIES
-from .model.presets import PRESETS, nearest
-from .model.presets import plan as preset_plan
 from .model.files import read_config
 from .model.plan import Attend, Block, FinalNorm, Patches, Plan, Regions, Step, Stream, Tokens
+from .model.presets import PRESETS, nearest
+from .model.presets import plan as preset_plan
 from .model.shapes import count, flops_per_token
 
 

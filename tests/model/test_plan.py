@@ -9,8 +9,8 @@ import pytest
 
 from heedful.errors import UserError
 from heedful.model.families import FAMILIES
-from heedful.model.presets import PRESETS, nearest, plan
 from heedful.model.plan import Attend, FinalNorm, Plan, Step, attention_scale
+from heedful.model.presets import PRESETS, nearest, plan
 from heedful.model.shapes import count, flops_per_token
 
 

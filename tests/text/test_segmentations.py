@@ -77,14 +77,14 @@ def test_segmentations_differ_and_grow_with_the_probability(tokenizer, words):
 
 def test_a_single_merge_is_left_out_as_often_as_asked():
     tokenizer = train_tokenizer(["ab " * 9], "bpe", 300)
-    assert tokenizer.merges == [("▁", "a"), ("▁a", "b")]
-    drawn = Segmentations.build(tokenizer, ["▁a"], 20_000, 0.3, 1)
+    assert tokenizer.merges == [("a", "b"), ("▁", "ab")]
+    drawn = Segmentations.build(tokenizer, ["ab"], 20_000, 0.3, 1)
     split = np.mean(np.diff(drawn.offsets)[1:] == 2)
     assert abs(split - 0.3) < 0.02
 
 
 def test_merging_stops_when_all_merges_are_left_out_as_in_the_paper():
-    """"▁ab" has one candidate at each of two steps: both happen with (1 - p)^2, the first only with p (1 - p)."""
+    """ "▁ab" has one candidate at each of two steps: both happen with (1 - p)^2, the first only with p (1 - p)."""
     tokenizer = train_tokenizer(["ab " * 9], "bpe", 300)
     drawn = Segmentations.build(tokenizer, ["▁ab"], 20_000, 0.3, 2)
     shares = np.bincount(np.diff(drawn.offsets)[1:], minlength=4)[1:] / 20_000

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from ..errors import UserError
 from ..text.draws import draws
-from .corpora import Corpora
 
 Ids = npt.NDArray[np.int64]
 
@@ -36,7 +35,7 @@ class Batches:
     """
 
     def __init__(
-        self, shards: Shards | Corpora, batch_tokens: int, seed: int, window: int = 20_000, target: str | None = None
+        self, shards: Examples, batch_tokens: int, seed: int, window: int = 20_000, target: str | None = None
     ) -> None:
         if batch_tokens < 1:
             raise UserError(f"training.batch_tokens = {batch_tokens} is below 1")

@@ -52,10 +52,13 @@ def parts_of(data: Data) -> list[Data]:
     """The corpora that get a tag each: one per file (or pair of files); a single one where there are no tags."""
     if not data.tags:
         return [data]
-    train, dev = [len(data.source) + len(data.pairs), len(data.target) + len(data.pairs)], len(data.dev_source + data.dev_pairs)
+    train, dev = (
+        [len(data.source) + len(data.pairs), len(data.target) + len(data.pairs)],
+        len(data.dev_source + data.dev_pairs),
+    )
     if train != [len(data.tags)] * 2 or dev not in (0, len(data.tags)):
         raise UserError(
-            f"data.tags names {len(data.tags)} languages for {train[0]} training and {dev} dev corpora; name one for each"
+            f"data.tags names {len(data.tags)} languages for {train[0]} training and {dev} dev corpora; one for each"
         )
     split = []
     for number in range(len(data.tags)):
@@ -67,7 +70,11 @@ def parts_of(data: Data) -> list[Data]:
         if number < len(data.dev_source):
             kept |= {"dev_source": data.dev_source[one], "dev_target": data.dev_target[one], "dev_pairs": ()}
         else:
-            kept |= {"dev_source": (), "dev_target": (), "dev_pairs": data.dev_pairs[number - len(data.dev_source) :][:1]}
+            kept |= {
+                "dev_source": (),
+                "dev_target": (),
+                "dev_pairs": data.dev_pairs[number - len(data.dev_source) :][:1],
+            }
         split.append(msgspec.structs.replace(data, tags=data.tags[one], **kept))
     return split
 
@@ -107,7 +114,9 @@ def _tokenizers(recipe: Recipe, folder: Path, key: str) -> dict[str, Tokenizer]:
     for side in ("joint",) if chosen.joint else SIDES:
         tags = recipe.data.tags if side != "target" else ()
         lines = _training_text(recipe.data, side)
-        sides[side] = train_tokenizer(lines, chosen.kind, chosen.size, chosen.lowercase, chosen.digits, list(dict.fromkeys(tags)))
+        sides[side] = train_tokenizer(
+            lines, chosen.kind, chosen.size, chosen.lowercase, chosen.digits, list(dict.fromkeys(tags))
+        )
     tokenizers = {side: sides.get(side) or sides["joint"] for side in SIDES}
     save_tokenizers(folder, tokenizers)
     stamp.write_text(key, "ascii")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..model.embeddings import TokenInput
+from ..model.hardware import Choices
 from ..model.layout import Layout
 from ..model.model import Model
 from ..model.plan import Head, Step, Tokens
@@ -24,7 +25,12 @@ from .stepper import Stepper, stepper
 Answers = list[Hypothesis]
 
 
-def decode(model: Model, inputs: Sequence[Sequence[int]], options: Options | None = None) -> list[Answers]:
+def decode(
+    model: Model,
+    inputs: Sequence[Sequence[int]],
+    options: Options | None = None,
+    choices: Choices | None = None,
+) -> list[Answers]:
     """Hypotheses for every input, best first, in the order given; see `Options`.
 
     Inputs are token ids as the model was trained on them (a source's end token included, if it was). For a decoder-only
@@ -32,17 +38,20 @@ def decode(model: Model, inputs: Sequence[Sequence[int]], options: Options | Non
     names the first input that holds an unknown id or is longer than the model's positions.
     """
     answers: list[Answers] = [[] for _ in inputs]
-    for number, found in decode_stream(model, inputs, options):
+    for number, found in decode_stream(model, inputs, options, choices):
         answers[number] = found
     return answers
 
 
 def decode_stream(
-    model: Model, inputs: Sequence[Sequence[int]], options: Options | None = None
+    model: Model,
+    inputs: Sequence[Sequence[int]],
+    options: Options | None = None,
+    choices: Choices | None = None,
 ) -> Iterator[tuple[int, Answers]]:
     """The same, one (number of the input, hypotheses) at a time, as they finish. The longest inputs come first."""
     options = options or Options()
-    decoded = Decoded(model, options)
+    decoded = Decoded(model, options, choices)
     numbers = []
     for number, ids in enumerate(inputs):
         decoded.check(number, ids)
@@ -59,8 +68,8 @@ def decode_stream(
 class Decoded:
     """What of a model is decoded: the stream its next-token head reads, and the one other stream it attends to."""
 
-    def __init__(self, model: Model, options: Options) -> None:
-        self.model, self.options = model, options
+    def __init__(self, model: Model, options: Options, choices: Choices | None = None) -> None:
+        self.model, self.options, self.choices = model, options, choices
         self.head = self._head()
         self.stream = self.head.streams[0]
         others = {
@@ -127,11 +136,11 @@ class Decoded:
         if self.source is not None:
             assert start is not None
             states, layouts = self.model.encode({self.source: self.packed(rows)})
-            steps = stepper(self.model, self.head, len(rows), states, layouts, self.options.slots)
+            steps = stepper(self.model, self.head, len(rows), states, layouts, self.choices)
             return steps, steps.step(torch.full((len(rows),), start, device=self.device))
         if start is not None:
             rows = [[start, *row] for row in rows]
-        steps = stepper(self.model, self.head, len(rows), {}, {}, self.options.slots)
+        steps = stepper(self.model, self.head, len(rows), {}, {}, self.choices)
         return steps, steps.prefill(self.packed(rows))
 
 

@@ -69,4 +69,5 @@ def _likeliest(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
     """Logits in falling order with their ids, the first `top_k` of them (0: all)."""
     if 0 < top_k < logits.shape[1]:
         return logits.topk(top_k, -1)
-    return logits.sort(-1, descending=True, stable=True)
+    values, ids = torch.sort(logits, dim=-1, descending=True, stable=True)
+    return values, ids

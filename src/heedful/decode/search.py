@@ -227,9 +227,7 @@ class Beam:
         ends = self.options.end
         last = length >= sentence.longest
         parents = self._split(sentence, candidates, length, lambda token: last or token == ends)
-        if last or sentence.broken or not sentence.alive:
-            sentence.done = True
-        elif len(sentence.ended) >= self.beam * self.options.patience:
+        if last or sentence.broken or not sentence.alive or len(sentence.ended) >= self.beam * self.options.patience:
             sentence.done = True
         elif len(sentence.ended) >= self.options.best:
             # A log-probability only falls; the kindest length it could still be divided by:

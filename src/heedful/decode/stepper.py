@@ -1,4 +1,8 @@
-"""One decoding step: from the newest tokens to the logits of the next ones."""
+"""One decoding step: from the newest tokens to the logits of the next ones.
+
+`Model.step` serves every plan. For plans of the usual kind on a CPU in fp32 the step is lowered: a flat list of actions
+on buffers that are laid out once, with the weights at hand (`lowered.py`). Both give the same numbers to rounding.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from torch import Tensor
 
 from ..model.cache import Cache
 from ..model.embeddings import TokenInput
+from ..model.hardware import Choices
 from ..model.layout import Layout
 from ..model.model import Model
 from ..model.plan import Head
@@ -67,7 +72,17 @@ class ModelStepper:
 
 
 def stepper(
-    model: Model, head: Head, rows: int, states: Mapping[str, Tensor], layouts: Mapping[str, Layout], slots: int
+    model: Model,
+    head: Head,
+    rows: int,
+    states: Mapping[str, Tensor],
+    layouts: Mapping[str, Layout],
+    choices: Choices | None = None,
 ) -> Stepper:
     """The fastest stepper that this model's plan allows."""
-    return ModelStepper(model, head, rows, states, layouts)
+    from .lowered import LoweredStepper, lowered
+
+    weights = lowered(model, head, choices)
+    if weights is None:
+        return ModelStepper(model, head, rows, states, layouts)
+    return LoweredStepper(model, head, weights, rows, states, layouts)

@@ -65,7 +65,7 @@ def cross_attention(model: Model, source: Sequence[int], target: Sequence[int]) 
 
 
 def words_of(pieces: Sequence[str], whole: Sequence[str] = ()) -> tuple[list[str], np.ndarray]:
-    """Words as they are separated by spaces, and which word [pieces] each piece is in. Pieces in `whole` stand alone."""
+    """Words as spaces separate them, and which word [pieces] each piece is in. Pieces in `whole` stand alone."""
     words: list[str] = []
     index = []
     alone = True
@@ -78,7 +78,9 @@ def words_of(pieces: Sequence[str], whole: Sequence[str] = ()) -> tuple[list[str
     return words, np.array(index, dtype=np.int64)
 
 
-def align(weights: Tensor, target_pieces: Sequence[str], source_pieces: Sequence[str], whole: Sequence[str]) -> Alignment:
+def align(
+    weights: Tensor, target_pieces: Sequence[str], source_pieces: Sequence[str], whole: Sequence[str]
+) -> Alignment:
     """Token weights [target tokens, source tokens] by words: summed over the pieces attended to, averaged over those
     that attend. `target_pieces` are the pieces written."""
     target, rows = words_of(target_pieces, whole)

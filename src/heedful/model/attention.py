@@ -30,7 +30,9 @@ class Group:
     `bias` broadcasts to [rows, heads, queries, keys]; `blind` [rows, 1, queries or 1, 1]; `turns` rotate query and key.
     """
 
-    def __init__(self, bias: Tensor | None, blind: Tensor | None, turns: tuple[Turn, Turn] | None, rows: Tensor) -> None:
+    def __init__(
+        self, bias: Tensor | None, blind: Tensor | None, turns: tuple[Turn, Turn] | None, rows: Tensor
+    ) -> None:
         self.bias, self.blind, self.turns, self.rows = bias, blind, turns, rows
 
     def bias_like(self, states: Tensor) -> Tensor | None:
@@ -162,9 +164,7 @@ class Attention(nn.Module):
         joined = pairing.queries.unpad(outputs, pairing.tokens)
         return self._leave(joined, probe, address)
 
-    def step(
-        self, states: Tensor, cache: Cache, probe: Probe | None = None, address: str = ""
-    ) -> Tensor:
+    def step(self, states: Tensor, cache: Cache, probe: Probe | None = None, address: str = "") -> Tensor:
         """The same for a decoding step: `states` [rows x queries, width], even rows; keys and values are the cache's.
 
         A stream's own new keys join the cache; another stream's are those settled there before.
@@ -189,14 +189,16 @@ class Attention(nn.Module):
         attend = self.attend
         table = self.buckets if attend.positions == "buckets" else None
         if not self.own:
-            key = (attend.stream, None)
-            return cache.prepared(key, lambda: Group(*cache.settled_bias(attend.stream), None, cache.row_numbers))
-        key = (attend.stream, (attend.mask, attend.window, attend.positions, attend.heads, id(table)))
-        return cache.prepared(key, lambda: Group(cache.own_bias(attend, table), None, None, cache.row_numbers))
+            settled = lambda: Group(*cache.settled_bias(attend.stream), None, cache.row_numbers)
+            return cache.prepared((attend.stream, None), settled)  # type: ignore[no-any-return]
+        alike = (attend.mask, attend.window, attend.positions, attend.heads, id(table))
+        now = lambda: Group(cache.own_bias(attend, table), None, None, cache.row_numbers)
+        return cache.prepared((attend.stream, alike), now)  # type: ignore[no-any-return]
 
     def settle(self, attended: Tensor, pairing: Pairing) -> tuple[Tensor, Tensor]:
         """Keys and values [rows, key heads, longest, head width] of another stream, for a cache to hold."""
-        assert pairing.keys is not None and len(pairing.groups) == 1, "settling is for one group of another stream"
+        assert pairing.keys is not None, "settling is for another stream"
+        assert len(pairing.groups) == 1, "settling is for one group"
         if self.attended_norm is not None:
             attended = self.attended_norm(attended)
         ((key, value),) = pairing.keys.pad(self.key_value(attended), self.attend.head_width)

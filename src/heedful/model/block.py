@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -10,11 +12,13 @@ from . import plan
 from .attention import Attention
 from .dropout import dropout
 from .feedforward import FeedForward
-from .norms import norm
 from .probe import Probe
 
-# What an attention of the block does with the states: pairs them with a layout, or steps with a cache.
-Attending = Callable[[Attention, Tensor, str], Tensor]
+
+class Attending(Protocol):
+    """What an attention of the block does with the states: pair them with a layout, or step with a cache."""
+
+    def __call__(self, attention: Attention, states: Tensor, here: str) -> Tensor: ...
 
 
 class Block(nn.Module):
@@ -30,19 +34,18 @@ class Block(nn.Module):
             attention = Attention(attend, width, widths[attend.stream], own, block.norm)
             self.add_module(attend.stream, attention)
             self.attentions.append(attention)
-        self.feedforward = FeedForward(block.feedforward, width) if block.feedforward else None
-        if self.feedforward is not None:
-            self.feedforward.norm = norm(block.norm, width)
+        self.feedforward = FeedForward(block.feedforward, width, block.norm) if block.feedforward else None
         self.pre = block.place == "pre"
         self.drop = block.dropout
 
     def forward(self, states: Tensor, attending: Attending, probe: Probe | None, address: str) -> Tensor:
         """states [tokens, width] -> [tokens, width]; `attending` knows what there is to attend to."""
         for attention in self.attentions:
-            here = f"{address}.{attention.attend.stream}"
-            states = self._residual(states, lambda x, a=attention, h=here: attending(a, x, h), attention.norm)
+            attend = partial(attending, attention, here=f"{address}.{attention.attend.stream}")
+            states = self._residual(states, attend, attention.norm)
         if self.feedforward is not None:
-            states = self._residual(states, lambda x: self._feed(x, probe, address), self.feedforward.norm)
+            feed = partial(self._feed, probe=probe, address=address)
+            states = self._residual(states, feed, self.feedforward.norm)
         if probe is not None and probe.wants(f"{address}.states"):
             states = probe.see(f"{address}.states", states)
         return states
@@ -53,11 +56,9 @@ class Block(nn.Module):
             return states + dropout(layer(normal(states)), self.drop, self.training)
         return normal(states + dropout(layer(states), self.drop, self.training))  # type: ignore[no-any-return]
 
-    def _feed(self, states: Tensor, probe: Probe | None, address: str) -> Tensor:
+    def _feed(self, states: Tensor, *, probe: Probe | None, address: str) -> Tensor:
         assert self.feedforward is not None
         output: Tensor = self.feedforward(states)
         if probe is not None and probe.wants(f"{address}.feedforward.output"):
             output = probe.see(f"{address}.feedforward.output", output)
         return output
-
-

@@ -65,7 +65,9 @@ class Cache:
         self.cells += slots
         self.longest += 1
         self.position = self.position + 1
-        self._cell_positions.append(self.position[:, None] if slots == 1 else self.position[:, None].expand(rows, slots))
+        self._cell_positions.append(
+            self.position[:, None] if slots == 1 else self.position[:, None].expand(rows, slots)
+        )
         if slots > 1 and self._ancestry is None:
             self._ancestry = self._ancestry_room(self.cells)
             self._ancestry[:, :, :before] = 0.0
@@ -138,6 +140,10 @@ class Cache:
         elif kept.shape[3] < self.cells:
             kept = self._own[address] = _enlarged(kept, self._room(self.cells))
         return kept
+
+    def taken(self, address: str) -> Tensor:
+        """The keys and values so far, [2, rows, key heads, cells, width]; the caller keeps them from now on."""
+        return self._own.pop(address).narrow(3, 0, self.cells)
 
     def settle(self, address: str, pair: Pair) -> None:
         """Another stream's keys and values, for good."""

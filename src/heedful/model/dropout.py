@@ -13,7 +13,7 @@ from torch.nn import functional
 
 class _ByteDropout(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, states: Tensor, rate: int) -> Tensor:  # type: ignore[no-untyped-def,override]
+    def forward(ctx, states: Tensor, rate: int) -> Tensor:  # type: ignore[no-untyped-def]
         count = states.numel()
         words = torch.empty((count + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
         random = words.view(torch.uint8)[:count].view(states.shape)
@@ -22,13 +22,13 @@ class _ByteDropout(torch.autograd.Function):
         return _apply(states, random, rate)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def,override]
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
         (random,) = ctx.saved_tensors
         return _apply(gradient, random, ctx.rate), None
 
 
 def _apply(states: Tensor, random: Tensor, rate: int) -> Tensor:
-    # Comparing in floating point is what torch vectorises; comparing bytes into a mask and multiplying is four times slower.
+    # Comparing in floating point is what torch vectorises; comparing bytes and multiplying by the mask is slower.
     return random.to(states.dtype).ge_(rate - 0.5).mul_(256 / (256 - rate)).mul_(states)
 
 
@@ -39,4 +39,4 @@ def dropout(states: Tensor, p: float, training: bool) -> Tensor:
     if states.device.type != "cpu":
         return functional.dropout(states, p)
     rate = min(round(p * 256), 255)
-    return states if rate == 0 else _ByteDropout.apply(states, rate)  # type: ignore[no-any-return]
+    return states if rate == 0 else _ByteDropout.apply(states, rate)

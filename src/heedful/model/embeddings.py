@@ -85,7 +85,9 @@ class TokenEmbedding(nn.Module):
     def _position_table(self, longest: int) -> Tensor:
         if self.positions is not None:
             if longest > self.sizes.capacity:
-                raise ValueError(f"a row of {longest} tokens is longer than the {self.sizes.capacity} learned positions")
+                raise ValueError(
+                    f"a row of {longest} tokens is longer than the {self.sizes.capacity} learned positions"
+                )
             return self.positions.weight
         if longest + self.sizes.offset > self.table.shape[0]:  # sinusoids have no end: make the table longer
             longer = sinusoids(2 * (longest + self.sizes.offset), self.table.shape[1], self.sizes.sinusoid)

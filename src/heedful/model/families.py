@@ -5,7 +5,7 @@ Defaults follow each family's paper; the docstrings say where we differ. Named s
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import UserError
 from .plan import (
@@ -58,15 +58,18 @@ def encoder_decoder(
     output_bias: bool = False,
     tie: Literal["all", "target", "none"] = "all",
 ) -> Plan:
-    """The 2017 Transformer (Vaswani et al. 2017, figure 1): `source` is encoded, `target` attends to itself, then to it.
+    """The 2017 Transformer (Vaswani et al. 2017, figure 1): `target` attends to itself, then to the encoded `source`.
 
     `target_vocab` given means separate vocabularies, and the source embedding is not shared. `tie` "all" shares both
     embeddings and the output (3.4), "target" the target embedding and the output. Pre-norm adds a final norm a stream.
     """
     shape = _Attends(heads, key_heads, head_width or width // heads, positions, bias, attention_dropout)
-    normal, feed = Norm(kind=norm, eps=eps), FeedForward(width=feedforward, activation=activation, gated=gated, bias=bias)
-    around = {"feedforward": feed, "norm": normal, "place": place, "dropout": dropout}
-    tokens = {
+    normal, feed = (
+        Norm(kind=norm, eps=eps),
+        FeedForward(width=feedforward, activation=activation, gated=gated, bias=bias),
+    )
+    around: dict[str, Any] = {"feedforward": feed, "norm": normal, "place": place, "dropout": dropout}
+    tokens: dict[str, Any] = {
         "positions": positions if positions in ABSOLUTE else "none",
         "capacity": capacity,
         "offset": offset,
@@ -130,7 +133,10 @@ def encoder(
     Heads: `masked_token` (A.1), `next_sentence`; with `outputs` also `label` (one per row).
     """
     shape = _Attends(heads, key_heads, head_width or width // heads, positions, bias, attention_dropout)
-    normal, feed = Norm(kind=norm, eps=eps), FeedForward(width=feedforward, activation=activation, gated=gated, bias=bias)
+    normal, feed = (
+        Norm(kind=norm, eps=eps),
+        FeedForward(width=feedforward, activation=activation, gated=gated, bias=bias),
+    )
     block = Block(
         stream="text", attends=(shape.own("text"),), feedforward=feed, norm=normal, place=place, dropout=dropout
     )
@@ -188,7 +194,10 @@ def decoder(
 ) -> Plan:
     """GPT-2 (Radford et al. 2019, 2.3): one causal stream `text`, pre-norm, final norm, GELU in its tanh form."""
     shape = _Attends(heads, key_heads, head_width or width // heads, positions, bias, attention_dropout)
-    normal, feed = Norm(kind=norm, eps=eps), FeedForward(width=feedforward, activation=activation, gated=gated, bias=bias)
+    normal, feed = (
+        Norm(kind=norm, eps=eps),
+        FeedForward(width=feedforward, activation=activation, gated=gated, bias=bias),
+    )
     block = Block(
         stream="text",
         attends=(shape.own("text", "causal", window),),
@@ -247,7 +256,7 @@ def two_streams(
     classes. We leave out the two projections per co-attention layer that the official code holds and never uses.
     """
     normal = Norm(eps=eps)
-    around = {"norm": normal, "place": "post", "dropout": dropout}
+    around: dict[str, Any] = {"norm": normal, "place": "post", "dropout": dropout}
     text_feed = FeedForward(width=feedforward, activation=activation)
     picture_feed = FeedForward(width=picture_feedforward, activation=activation)
     text_shape = _Attends(heads, None, width // heads, "none", True, attention_dropout)
@@ -305,9 +314,7 @@ def two_streams(
 
 def masked_token(stream: str, vocab: int, norm: Norm, activation: Activation) -> Head:
     """The masked-token head (Devlin et al. 2019, A.1): dense, activation, norm, tied output with a bias."""
-    return Head(
-        name="masked_token", streams=(stream,), outputs=vocab, transform=activation, norm=norm, bias=True
-    )
+    return Head(name="masked_token", streams=(stream,), outputs=vocab, transform=activation, norm=norm, bias=True)
 
 
 def pooled_label(name: str, streams: tuple[str, ...], outputs: int, dropout: float = 0.0) -> Head:
@@ -328,10 +335,10 @@ class _Attends:
     ) -> None:
         if key_heads is not None and heads % key_heads:
             raise UserError(f"model: {heads} heads cannot share {key_heads} key heads evenly; choose a divisor")
-        self.sizes = {
+        self.sizes: dict[str, Any] = {
             "heads": heads, "key_heads": key_heads, "head_width": head_width, "bias": bias, "dropout": dropout
         }  # fmt: skip
-        self.positions = positions if positions not in (*ABSOLUTE, "none") else "none"
+        self.positions: Any = "none" if positions in ABSOLUTE else positions
 
     def own(self, stream: str, mask: Literal["open", "causal"] = "open", window: int | None = None) -> Attend:
         return Attend(stream=stream, mask=mask, window=window, positions=self.positions, **self.sizes)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from . import plan
+from .norms import norm
 
 
 def gelu_quick(states: Tensor) -> Tensor:
@@ -27,13 +28,14 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class FeedForward(nn.Module):
-    """output(activation(inner(x))), or output(activation(gate(x)) * inner(x)) where gated."""
+    """output(activation(inner(x))), or output(activation(gate(x)) * inner(x)) where gated; `norm` is the block's to use."""
 
-    def __init__(self, sizes: plan.FeedForward, width: int) -> None:
+    def __init__(self, sizes: plan.FeedForward, width: int, around: plan.Norm) -> None:
         super().__init__()
         self.inner = nn.Linear(width, sizes.width, bias=sizes.bias)
         self.gate = nn.Linear(width, sizes.width, bias=sizes.bias) if sizes.gated else None
         self.output = nn.Linear(sizes.width, width, bias=sizes.bias)
+        self.norm = norm(around, width)
         self.activation = ACTIVATIONS[sizes.activation]
 
     def forward(self, states: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ def write_config(folder: Path, plan: Plan, extra: dict[str, Any]) -> None:
 
 
 def read_config(folder: Path) -> tuple[Plan, dict[str, Any]]:
-    """The plan and the other keys; UserError if the file is missing, damaged, from a newer version or absurdly large."""
+    """The plan and the other keys; UserError if it is missing, damaged, too new or too large."""
     path = folder / "config.json"
     try:
         if path.stat().st_size > LARGEST_CONFIG:

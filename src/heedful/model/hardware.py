@@ -190,7 +190,7 @@ class PackedLinear:
 def _pack(weight: Tensor) -> Tensor | None:
     import torch
 
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return None
     try:
         packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)

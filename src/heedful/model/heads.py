@@ -48,7 +48,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[no-untyped-def,override]
+    def forward(  # type: ignore[no-untyped-def]
         ctx, states: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, smoothing: float, gradients: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         vocab = weight.shape[0]
@@ -84,14 +84,18 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 if to_bias is not None:
                     to_bias += chances.sum(0)
         if gradients:
-            ctx.save_for_backward(to_states, to_weight.to(weight.dtype), None if to_bias is None else to_bias.to(weight.dtype))
+            ctx.save_for_backward(
+                to_states, to_weight.to(weight.dtype), None if to_bias is None else to_bias.to(weight.dtype)
+            )
         ctx.mark_non_differentiable(nll, correct)
         return loss.float(), nll.float(), correct
 
     @staticmethod
-    def backward(ctx, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def,override]
+    def backward(ctx, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
         to_states, to_weight, to_bias = ctx.saved_tensors
-        scaled = [None if part is None else part.mul_(gradient.to(part.dtype)) for part in (to_states, to_weight, to_bias)]
+        scaled = [
+            None if part is None else part.mul_(gradient.to(part.dtype)) for part in (to_states, to_weight, to_bias)
+        ]
         return (*scaled, None, None, None)
 
 
@@ -108,7 +112,8 @@ class Head(nn.Module):
 
     def _before_output(self, states: Tensor) -> Tensor:
         if self.transform is not None:
-            assert self.activation is not None and self.norm is not None
+            assert self.activation is not None
+            assert self.norm is not None
             states = self.norm(self.activation(self.transform(states)))
         states = dropout(states, self.plan.dropout, self.training)
         return states if self.plan.scale == 1.0 else states * self.plan.scale
@@ -136,5 +141,7 @@ class Head(nn.Module):
         """KL(given || predicted), summed over classes and rows (Lu et al. 2019, 3.2); nothing scored costs 0."""
         chances = self.output(states).float().log_softmax(-1)
         loss = functional.kl_div(chances, labels.ids, reduction="sum")
-        correct = (chances.argmax(-1) == labels.ids.argmax(-1)).sum() if len(states) else torch.zeros((), dtype=torch.long)
+        correct = (
+            (chances.argmax(-1) == labels.ids.argmax(-1)).sum() if len(states) else torch.zeros((), dtype=torch.long)
+        )
         return LossSums(loss, loss.detach(), correct, len(labels.ids))

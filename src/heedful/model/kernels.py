@@ -63,7 +63,7 @@ def explicit(
 
 
 def _per_batch(bias: Tensor, rows: int, heads: int) -> Tensor:
-    """`bias` in a form that broadcasts to [rows * heads, queries, keys]; a copy only where rows and heads both differ."""
+    """`bias` in a form that broadcasts to [rows * heads, queries, keys]; a copy only where both differ."""
     if bias.shape[0] == 1 and bias.shape[1] == 1:
         return bias[0]
     return bias.expand(rows, heads, *bias.shape[2:]).reshape(rows * heads, *bias.shape[2:])

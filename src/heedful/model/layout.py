@@ -53,7 +53,9 @@ class Layout:
         return cls(lengths, device=device)
 
     @classmethod
-    def even(cls, rows: int, length: int, device: torch.device | str = "cpu", positions: Tensor | None = None) -> Layout:
+    def even(
+        cls, rows: int, length: int, device: torch.device | str = "cpu", positions: Tensor | None = None
+    ) -> Layout:
         """The uniform form; `positions` [rows * length] where they do not count from 0 (decoding steps)."""
         return cls(np.full(rows, length, np.int64), device=device, positions=positions)
 
@@ -96,8 +98,8 @@ class Layout:
 
     def to(self, device: torch.device | str) -> Layout:
         """The same layout with its tensors on another device."""
-        move = lambda tensor: None if tensor is None else tensor.to(device)
-        return Layout(self.lengths, device=device, keep=move(self.keep), positions=move(self.explicit_positions))
+        keep, positions = (None if part is None else part.to(device) for part in (self.keep, self.explicit_positions))
+        return Layout(self.lengths, device=device, keep=keep, positions=positions)
 
 
 class Gather(torch.autograd.Function):
@@ -108,12 +110,12 @@ class Gather(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, states: Tensor, there: Tensor, back: Tensor) -> Tensor:  # type: ignore[no-untyped-def,override]
+    def forward(ctx, states: Tensor, there: Tensor, back: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
         ctx.save_for_backward(back)
         return states.index_select(0, there)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def,override]
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def]
         (back,) = ctx.saved_tensors
         return gradient.contiguous().index_select(0, back), None, None
 
@@ -122,13 +124,13 @@ class Scatter(torch.autograd.Function):
     """The way back: `slots` rows picked by `there`; in the gradient, slots that nobody picked get zeros."""
 
     @staticmethod
-    def forward(ctx, slots: Tensor, there: Tensor) -> Tensor:  # type: ignore[no-untyped-def,override]
+    def forward(ctx, slots: Tensor, there: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
         ctx.save_for_backward(there)
         ctx.count = slots.shape[0]
         return slots.index_select(0, there)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def,override]
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
         (there,) = ctx.saved_tensors
         zeros = gradient.new_zeros(ctx.count, gradient.shape[1])
         return zeros.index_copy_(0, there, gradient.contiguous()), None
@@ -169,7 +171,7 @@ class Slots:
 
     def pad(self, states: Tensor, head_width: int) -> list[list[Tensor]]:
         """[tokens, all heads x head width] -> per group, per part: [rows, heads, longest, head width]."""
-        flat = Gather.apply(states.reshape(-1, head_width), self.there, self.back)
+        flat: Tensor = Gather.apply(states.reshape(-1, head_width), self.there, self.back)
         sizes = [rows * heads * longest for shapes in self.shapes for rows, heads, longest in shapes]
         blocks = iter(flat.split(sizes))
         return [[next(blocks).view(*shape, head_width) for shape in shapes] for shapes in self.shapes]
@@ -179,7 +181,8 @@ class Slots:
         heads, width = blocks[0].shape[1], blocks[0].shape[-1]
         flat = [block.reshape(-1, width) for block in blocks]
         joined = flat[0] if len(flat) == 1 else torch.cat(flat)
-        return Scatter.apply(joined, self.back).view(tokens, heads * width)
+        states: Tensor = Scatter.apply(joined, self.back)
+        return states.view(tokens, heads * width)
 
 
 def length_groups(queries: Lengths, keys: Lengths, most: int = 6) -> list[npt.NDArray[np.int64]]:

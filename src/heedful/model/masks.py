@@ -41,7 +41,8 @@ class Mask:
             return None
         if self.kind == "both":
             left, right = (part.visible(query, key) for part in self.parts)
-            assert left is not None and right is not None, "open parts are dropped by &"
+            assert left is not None, "open parts are dropped by &"
+            assert right is not None, "open parts are dropped by &"
             return left & right
         seen = key <= query
         if self.kind == "prefix":

@@ -18,7 +18,7 @@ from . import run as walk
 from .attention import Attention, split_names, split_sizes
 from .block import Block
 from .cache import Cache
-from .embeddings import Input, TokenInput, embedding
+from .embeddings import Input, PictureEmbedding, TokenEmbedding, TokenInput, embedding
 from .feedforward import ACTIVATIONS
 from .files import read_config, write_config
 from .heads import Head, Labels, LossSums
@@ -32,6 +32,10 @@ from .probe import Probe
 
 class StreamModules(nn.Module):
     """What belongs to one stream: `embedding`, blocks "0", "1", ... in order of execution, last `norm`, `pool`."""
+
+    embedding: TokenEmbedding | PictureEmbedding
+    norm: nn.Module
+    pool: nn.Linear
 
 
 class Model(nn.Module):
@@ -160,7 +164,9 @@ class Model(nn.Module):
     def step(self, stream: str, ids: Tensor, cache: Cache, probe: Probe | None = None) -> Tensor:
         """One decoding step: newest token ids [rows x slots] -> states [rows x slots, width]. The cache has grown."""
         positions = cache.position.repeat_interleave(cache.slots) if cache.slots > 1 else cache.position
-        states = self.streams[stream].embedding.at(ids, positions, cache.longest)
+        embedded = self.streams[stream].embedding
+        assert isinstance(embedded, TokenEmbedding)
+        states = embedded.at(ids, positions, cache.longest)
         return walk.step(self, stream, states, cache, probe)
 
     # ---- parameters -----------------------------------------------------------------------------------------------
@@ -193,7 +199,7 @@ class Model(nn.Module):
         return {name: split[name] for name in self.plan.shapes()}
 
     def load_tensors(self, given: Mapping[str, Tensor]) -> None:
-        """Copy parameters in by their names in files; ValueError names the first that is missing, unknown or misshapen."""
+        """Copy parameters in by their names in files; ValueError names the first that is missing or unfit."""
         shapes = self.plan.shapes()
         if missing := [name for name in shapes if name not in given]:
             raise ValueError(f"{len(missing)} tensors are missing, {missing[0]!r} first")
@@ -262,5 +268,3 @@ def _digest(path: Path) -> str:
         while block := file.read(1 << 20):
             state.update(block)
     return state.hexdigest()
-
-

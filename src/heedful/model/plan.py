@@ -19,14 +19,14 @@ class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every piece of a plan is: an immutable value that refuses unknown fields when read from a file."""
 
 
-class Norm(Part):
+class Norm(Part, frozen=True):
     """Layer normalisation (Ba et al. 2016) or root-mean-square normalisation (Zhang & Sennrich 2019, no bias)."""
 
     kind: Literal["layer", "rms"] = "layer"
     eps: float = 1e-5
 
 
-class Attend(Part):
+class Attend(Part, frozen=True):
     """One attention of a block. `stream` is what it attends to; every size is explicit and none follows from another.
 
     `window` limits how many positions back a causal attention sees. `scale` multiplies query . key and is
@@ -63,7 +63,7 @@ class Attend(Part):
         return self.kv_heads * self.head_width
 
 
-class FeedForward(Part):
+class FeedForward(Part, frozen=True):
     """Position-wise network (Vaswani et al. 2017, 3.3); `gated` multiplies by a second projection (Shazeer 2020)."""
 
     width: int
@@ -72,7 +72,7 @@ class FeedForward(Part):
     bias: bool = True
 
 
-class Block(Part):
+class Block(Part, frozen=True):
     """One layer of one stream: attend in the order listed, then feed forward; a residual around each."""
 
     stream: str
@@ -83,20 +83,20 @@ class Block(Part):
     dropout: float = 0.0
 
 
-class Step(Part, tag="step"):
+class Step(Part, frozen=True, tag="step"):
     """Blocks that run side by side: each reads other streams as they were when the step began, its own stream live."""
 
     blocks: tuple[Block, ...]
 
 
-class FinalNorm(Part, tag="final-norm"):
+class FinalNorm(Part, frozen=True, tag="final-norm"):
     """A stream's last normalisation (pre-norm stacks need one)."""
 
     stream: str
     norm: Norm = Norm()
 
 
-class Tokens(Part, tag="tokens"):
+class Tokens(Part, frozen=True, tag="tokens"):
     """Token embedding, with absolute positions and segments added.
 
     `offset` is added to every position (2 in BART and RoBERTa, whose tables hold two rows more). `sinusoid`: sines and
@@ -115,7 +115,7 @@ class Tokens(Part, tag="tokens"):
     dropout: float = 0.0
 
 
-class Regions(Part, tag="regions"):
+class Regions(Part, frozen=True, tag="regions"):
     """Picture regions: a feature vector and a box (x1, y1, x2, y2, area; all in 0..1), each projected, then added."""
 
     features: int
@@ -124,7 +124,7 @@ class Regions(Part, tag="regions"):
     dropout: float = 0.0
 
 
-class Patches(Part, tag="patches"):
+class Patches(Part, frozen=True, tag="patches"):
     """Square picture patches of `edge` x `edge` pixels, projected, with their box as in Regions."""
 
     edge: int
@@ -134,14 +134,14 @@ class Patches(Part, tag="patches"):
     dropout: float = 0.0
 
 
-class Pool(Part):
+class Pool(Part, frozen=True):
     """A vector for a whole row: its first token, projected (BERT: tanh; ViLBERT: ReLU)."""
 
     width: int
     activation: Activation = "tanh"
 
 
-class Stream(Part):
+class Stream(Part, frozen=True):
     """A named sequence of states [tokens, width]."""
 
     name: str
@@ -150,7 +150,7 @@ class Stream(Part):
     pool: Pool | None = None
 
 
-class Head(Part):
+class Head(Part, frozen=True):
     """What is read off the streams at the end, and its loss.
 
     `reads` "tokens": one answer per selected token of `streams[0]`; "pooled": one per row, from the product of the
@@ -171,14 +171,14 @@ class Head(Part):
     dropout: float = 0.0
 
 
-class Tie(Part):
+class Tie(Part, frozen=True):
     """Parameters that are one and the same; a prefix shares everything below it. Files hold `keep` only."""
 
     keep: str
     share: str
 
 
-class Plan(Part):
+class Plan(Part, frozen=True):
     """Streams, steps in order of execution, heads and ties: the whole architecture."""
 
     streams: tuple[Stream, ...]

@@ -30,8 +30,10 @@ def sinusoids(positions: int, width: int, arrangement: str) -> Tensor:
 
 
 def rotation(positions: Tensor, head_width: int, base: float) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [tokens, head width] of rotary positions (Su et al. 2021, 3.4.2), halves paired as in GPT-NeoX."""
-    frequency = torch.pow(base, -torch.arange(0, head_width, 2, dtype=torch.float64, device=positions.device) / head_width)
+    """Cosines and sines [tokens, head width] of rotary positions (Su et al. 2021, 3.4.2), halves paired."""
+    frequency = torch.pow(
+        base, -torch.arange(0, head_width, 2, dtype=torch.float64, device=positions.device) / head_width
+    )
     angle = positions.double()[:, None] * frequency
     angle = torch.cat([angle, angle], -1)
     return angle.cos().float(), angle.sin().float()

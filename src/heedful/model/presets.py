@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import UserError
@@ -70,7 +71,7 @@ def plan(name: str, **options: Any) -> Plan:
         family, given = name, {}
     else:
         raise UserError(f"no preset is called {name!r}; {nearest(name, [*PRESETS, *FAMILIES])}")
-    build = FAMILIES[family]
+    build: Callable[..., Plan] = FAMILIES[family]  # type: ignore[assignment]
     known = list(inspect.signature(build).parameters)
     for option in options:
         if option not in known:

@@ -99,7 +99,9 @@ def _attend_block(
     return block(snapshot[stream], attending, probe, address)  # type: ignore[no-any-return]
 
 
-def settle(model: Model, stream: str, states: Mapping[str, Tensor], layouts: Mapping[str, Layout], cache: Cache) -> None:
+def settle(
+    model: Model, stream: str, states: Mapping[str, Tensor], layouts: Mapping[str, Layout], cache: Cache
+) -> None:
     """Put what the blocks of `stream` attend to in finished streams into the cache: keys, values, and what is real."""
     queries = Layout.even(cache.rows, 1, cache.device)
     pairings = Pairings({**layouts, stream: queries}, None, one_group=True)
@@ -147,7 +149,10 @@ def step(model: Model, stream: str, states: Tensor, cache: Cache, probe: Probe |
 
     The cache must have grown for this step, and hold the other streams (`settle`).
     """
-    attending = lambda attention, now, here: attention.step(now, cache, probe, here)
+
+    def attending(attention: Attention, now: Tensor, here: str) -> Tensor:
+        return attention.step(now, cache, probe, here)
+
     for number, planned in enumerate(model.plan.steps):
         if isinstance(planned, FinalNorm):
             if planned.stream == stream:

@@ -82,7 +82,9 @@ class Translation:
             tokens=layouts[1].tokens,
             inputs={
                 "source": TokenInput(move(np.insert(source, source_ends, Tokenizer.end)), layouts[0]),
-                "target": TokenInput(move(np.insert(target, target_ends - target_lengths, Tokenizer.start)), layouts[1]),
+                "target": TokenInput(
+                    move(np.insert(target, target_ends - target_lengths, Tokenizer.start)), layouts[1]
+                ),
             },
             labels={"next_token": Labels(move(np.insert(target, target_ends, Tokenizer.end)))},
         )
@@ -99,12 +101,16 @@ class Translation:
     def finish(self, run: Path, model: nn.Module) -> None:
         """RUN/model: weights, config.json with what decoding needs to know, tokenizers."""
         assert isinstance(model, Model)
-        extra = {"task": "translate", "tags": self.recipe.data.tags, "decoding": msgspec.to_builtins(self.recipe.decoding)}
+        extra = {
+            "task": "translate",
+            "tags": self.recipe.data.tags,
+            "decoding": msgspec.to_builtins(self.recipe.decoding),
+        }
         model.save(run / "model", extra)
         save_tokenizers(run / "model", self.tokenizers)
 
 
-# ---- sizes ------------------------------------------------------------------------------------------------------------
+# ---- sizes ----------------------------------------------------------------------------------------------------------
 
 
 def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
@@ -124,7 +130,9 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
         model["preset"] = next((name for most, name in sizes if pairs <= most), "transformer-base")
     if tokenizer.size is None:
         sizes_ = ((5_000, 2000), (100_000, 8000), (1_000_000, 16000))
-        tokenizer = msgspec.structs.replace(tokenizer, size=next((size for most, size in sizes_ if pairs <= most), 32000))
+        tokenizer = msgspec.structs.replace(
+            tokenizer, size=next((size for most, size in sizes_ if pairs <= most), 32000)
+        )
     if training.steps is None and training.limit is None:
         training = msgspec.structs.replace(training, limit="60m")
     return msgspec.structs.replace(recipe, data=data, model=model, training=training, tokenizer=tokenizer)
@@ -146,7 +154,7 @@ def build_plan(recipe: Recipe, tokenizers: dict[str, Tokenizer]) -> Any:
     return built
 
 
-# ---- runs -------------------------------------------------------------------------------------------------------------
+# ---- runs -----------------------------------------------------------------------------------------------------------
 
 
 def train(recipe: Recipe, out: Path, root: Path | None = None, launch: bool = False) -> int:
@@ -181,7 +189,9 @@ def resume(out: Path, launch: bool = False) -> int:
     run = Run.open(out)
     if run.choices.processes > 1 and not distributed.inside_group():
         if not launch:
-            raise UserError(f"{out}: began with {run.choices.processes} processes; continue it with: heedful resume {out}")
+            raise UserError(
+                f"{out}: began with {run.choices.processes} processes; continue it with: heedful resume {out}"
+            )
         return distributed.launch(run.choices.processes, run.choices.threads)
     world = distributed.connect(run.choices.device, run.choices.threads)
     if world.leader and (note := run.changed_versions()):
@@ -194,7 +204,7 @@ def _go_on(run: Run, world: distributed.World, began: float) -> int:
     hardware.apply(msgspec.structs.replace(kernels, threads=run.choices.threads))
     if world.leader:
         for counts in prepare(run.recipe, run.data):
-            print(f"data: {counts.kept} pairs of {counts.read} ({counts.empty} with an empty side, {counts.long} too long)")
+            print(f"data: {counts.kept} pairs of {counts.read}; {counts.empty} empty on a side, {counts.long} too long")
     world.barrier()
     task = Translation(run.recipe, run.data, world.device)
     outcome = loop.train(task, run, world, spent=time.monotonic() - began)
@@ -202,13 +212,15 @@ def _go_on(run: Run, world: distributed.World, began: float) -> int:
     return outcome.exit_code
 
 
-# ---- translating ------------------------------------------------------------------------------------------------------
+# ---- translating ----------------------------------------------------------------------------------------------------
 
 
 class Translator:
     """A finished model with its tokenizers. `tags` are the target languages to choose from (none: there is one)."""
 
-    def __init__(self, model: Model, tokenizers: Mapping[str, Tokenizer], tags: Sequence[str], decoding: Decoding) -> None:
+    def __init__(
+        self, model: Model, tokenizers: Mapping[str, Tokenizer], tags: Sequence[str], decoding: Decoding
+    ) -> None:
         self.model, self.tokenizers, self.tags, self.decoding = model, dict(tokenizers), tuple(tags), decoding
 
     def translate(self, texts: Iterable[str], tag: str | None = None, options: Options | None = None) -> list[str]:
@@ -237,7 +249,9 @@ class Translator:
     def encode(self, text: str, tag: str | None = None) -> list[int]:
         """The source ids that the model reads: tag, text, end."""
         if (tag is None) != (not self.tags):
-            wanted = f"choose a target language with tag: {', '.join(self.tags)}" if self.tags else "it has no languages"
+            wanted = (
+                f"choose a target language with tag: {', '.join(self.tags)}" if self.tags else "it has no languages"
+            )
             raise UserError(f"this model {'needs' if self.tags else 'takes'} no tag {tag!r}; {wanted}")
         before = [] if tag is None else [self.tokenizers["source"].tag(tag)]
         return [*before, *self.tokenizers["source"].encode(text), Tokenizer.end]
@@ -256,7 +270,9 @@ def load(path: str | Path) -> Translator:
     if not (folder / "config.json").exists() and (folder / "run.json").exists():
         folder = folder / "model"
         if not folder.exists():
-            raise UserError(f"{path}: the run is not finished, so it holds no model; continue it: heedful resume {path}")
+            raise UserError(
+                f"{path}: the run is not finished, so it holds no model; continue it: heedful resume {path}"
+            )
     model, extra = load_model(folder)
     if extra.get("task") != "translate":
         raise UserError(f"{folder}: a model for the task {extra.get('task')!r}, not for translation")

@@ -1,0 +1,90 @@
+"""Linear layers of a decoding step: the same product by the kernel that is fastest for few rows.
+
+A step multiplies few rows by large weights, which F.linear was not made for: on the processors measured it reaches a
+half of what the memory gives for one row. The weights are kept a second time, turned ([inputs, outputs]), and the
+product is NumPy's (its own BLAS) or torch's, by the number of rows; oneDNN's packed form where the probe chose it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..model.hardware import Choices, PackedLinear
+
+Action = Callable[[], object]
+
+
+class Linear:
+    """`inputs @ weight.t() + bias`, written into a given place; the weight is copied."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, packed: bool) -> None:
+        self.inputs, self.outputs = weight.shape[1], weight.shape[0]
+        self.weight = weight.detach()
+        self.bias = None if bias is None or not bool(bias.any()) else bias.detach()
+        self.packed = PackedLinear(self.weight, self.bias) if packed else None
+        self.turned = self.weight.t().contiguous() if self.packed is None else self.weight.t()
+
+    def into(self, inputs: Tensor, outputs: Tensor) -> Action:
+        """The product as an action: reads `inputs` [rows, inputs], writes `outputs` [rows, outputs], both contiguous."""
+        if self.packed is not None:
+            packed = self.packed
+            return lambda: outputs.copy_(packed(inputs))
+        turned, bias = self.turned, self.bias
+        # A long sum is better read along its weight's own rows if there is one row of inputs.
+        if inputs.shape[0] == 1 and self.inputs > 2 * self.outputs:
+            turned = self.weight.t()
+        if not numpy_is_ours():
+            if bias is None:
+                return lambda: torch.mm(inputs, turned, out=outputs)
+            return lambda: torch.addmm(bias, inputs, turned, out=outputs)
+        left, right, product, multiply = inputs.numpy(), turned.numpy(), outputs.numpy(), np.matmul
+        if bias is None:
+            return lambda: multiply(left, right, product)
+        add = outputs.add_
+
+        def run() -> None:
+            multiply(left, right, product)
+            add(bias)
+
+        return run
+
+
+@functools.cache
+def _threads() -> Callable[[int], object] | None:
+    """Sets the threads of NumPy's own OpenBLAS; None where NumPy has another BLAS, or hides it."""
+    for folder in (Path(np.__file__).parent.parent / "numpy.libs", Path(np.__file__).parent / ".dylibs"):
+        for path in sorted(folder.glob("*openblas*")):
+            try:
+                library = ctypes.CDLL(str(path))
+            except OSError:
+                continue
+            for name in ("scipy_openblas_set_num_threads64_", "openblas_set_num_threads64_", "openblas_set_num_threads"):
+                if hasattr(library, name):
+                    function = getattr(library, name)
+                    function.argtypes, function.restype = [ctypes.c_int], None
+                    return function  # type: ignore[no-any-return]
+    return None
+
+
+def numpy_is_ours() -> bool:
+    """Whether NumPy multiplies here: only if it can be told to use as many threads as torch."""
+    return _threads() is not None
+
+
+def share_threads() -> None:
+    """Give NumPy's products as many threads as torch's."""
+    setter = _threads()
+    if setter is not None:
+        setter(torch.get_num_threads())
+
+
+def wants_packed(choices: Choices | None, output: bool) -> bool:
+    """Whether the probe found oneDNN's packed form faster, for blocks or for the output over the vocabulary."""
+    return choices is not None and (choices.packed_output if output else choices.packed_linear)

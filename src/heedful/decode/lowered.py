@@ -1,0 +1,374 @@
+"""A decoding step as a flat list of actions on fixed buffers, for the usual plans on a CPU in fp32.
+
+Nothing here decides anything: which blocks, norms, positions and sizes there are is read off the plan when the list is
+made, once for every number of rows and slots. The laws hold it equal to `Model.step`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..model.attention import Attention
+from ..model.block import Block
+from ..model.cache import Cache
+from ..model.embeddings import TokenEmbedding, TokenInput
+from ..model.feedforward import ACTIVATIONS
+from ..model.hardware import Choices
+from ..model.layout import Layout
+from ..model.model import Model
+from ..model.plan import FinalNorm, Head
+from ..model.positions import rotate
+from .linear import Action, Linear, share_threads, wants_packed
+
+Linears = dict[int, Linear]
+
+
+@dataclass
+class Lowered:
+    """The weights of a model's decoding step, as they were when it was lowered."""
+
+    version: tuple[int, ...]
+    blocks: list[tuple[str, Block]]
+    final: nn.Module | None
+    embedding: TokenEmbedding
+    linears: Linears
+    head: Linear
+    scale: float
+
+
+_lowered: weakref.WeakKeyDictionary[Model, tuple[object, Lowered | None]] = weakref.WeakKeyDictionary()
+
+
+def lowered(model: Model, head: Head, choices: Choices | None) -> Lowered | None:
+    """The model's lowered step, made anew if a weight has changed; None for plans that take the general path."""
+    parameters = list(model.parameters())
+    state = (*(number for p in parameters for number in (p.data_ptr(), p._version)), head.name, choices is None)
+    known = _lowered.get(model)
+    if known is None or known[0] != state:
+        known = state, _lower(model, head, choices) if _supported(model, head) else None
+        _lowered[model] = known
+    return known[1]
+
+
+def _supported(model: Model, head: Head) -> bool:
+    if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in model.parameters()):
+        return False
+    stream = head.streams[0]
+    blocks = [block for _, _, block in model.plan.blocks() if block.stream == stream]
+    own = [attend for block in blocks for attend in block.attends if attend.stream == stream]
+    shapes = {(attend.kv_heads, attend.head_width) for attend in own}
+    return head.transform is None and len(shapes) == 1 and all(block.attends for block in blocks)
+
+
+def _lower(model: Model, head: Head, choices: Choices | None) -> Lowered:
+    stream = head.streams[0]
+    blocks = [(address, block) for step in model.steps for address, block in step if block.plan.stream == stream]
+    final = any(isinstance(step, FinalNorm) and step.stream == stream for step in model.plan.steps)
+    linears: Linears = {}
+    for _, block in blocks:
+        for name, module in block.named_modules():
+            if isinstance(module, nn.Linear) and not name.endswith("key_value"):
+                linears[id(module)] = Linear(module.weight, module.bias, wants_packed(choices, output=False))
+    output = model.heads[head.name].output
+    embedding = model.streams[stream].embedding
+    assert isinstance(output, nn.Linear) and isinstance(embedding, TokenEmbedding)
+    last = Linear(output.weight, output.bias, wants_packed(choices, output=True))
+    norm = model.streams[stream].norm if final else None
+    return Lowered((), blocks, norm, embedding, linears, last, head.scale)
+
+
+class Store:
+    """Keys and values of all layers' own streams: [layers, 2, rows, key heads, room, width]."""
+
+    def __init__(self, layers: int, key_heads: int, width: int) -> None:
+        self.shape = (layers, key_heads, width)
+        self.kept: Tensor | None = None
+        self.key: list[Tensor] = []  # per layer, turned: [rows x key heads, width, cells]
+        self.value: list[Tensor] = []  # [rows x key heads, cells, width]
+        self.new: list[Tensor] = []  # where this step's go: [2, rows, key heads, slots, width]
+
+    def grow(self, rows: int, slots: int, cells: int) -> None:
+        """Room for this step's, and the views that every layer will ask for, made at one go."""
+        layers, heads, width = self.shape
+        if self.kept is None or self.kept.shape[4] < cells:
+            larger = torch.empty(layers, 2, rows, heads, max(24 * slots, 2 * cells), width)
+            if self.kept is not None:
+                larger[:, :, :, :, : cells - slots] = self.kept[:, :, :, :, : cells - slots]
+            self.kept = larger
+        self.new = list(self.kept.narrow(4, cells - slots, slots).unbind(0))
+        seen = self.kept.view(2 * layers, rows * heads, self.kept.shape[4], width).narrow(2, 0, cells)
+        self.value = list(seen[1::2].unbind(0))
+        self.key = list(seen[0::2].transpose(2, 3).unbind(0))
+
+    def keep(self, rows: Tensor, cells: int) -> None:
+        """Only these rows go on."""
+        if self.kept is not None:
+            self.kept = self.kept[:, :, :, :, :cells].index_select(2, rows)
+
+
+class LoweredStepper:
+    """The same as ModelStepper, faster."""
+
+    def __init__(
+        self,
+        model: Model,
+        head: Head,
+        weights: Lowered,
+        rows: int,
+        states: Mapping[str, Tensor],
+        layouts: Mapping[str, Layout],
+    ) -> None:
+        self.model, self.head, self.stream = model, head, head.streams[0]
+        self.weights, self.states, self.layouts = weights, states, layouts
+        self.cache = Cache(rows)
+        self.own = [
+            (f"{address}.{self.stream}", attention)
+            for address, block in weights.blocks
+            for attention in block.attentions
+            if attention.own
+        ]
+        attend = self.own[0][1].attend
+        self.store = Store(len(self.own), attend.kv_heads, attend.head_width)
+        model.settle(self.stream, states, layouts, self.cache)
+        self.actions: list[Action] = []
+        self._biases: dict[object, Tensor | None] = {}
+        share_threads()
+
+    def prefill(self, prompt: TokenInput) -> Tensor:
+        cache = self.cache
+        states = self.model.prefill(self.stream, prompt, self.states, self.layouts, cache)
+        self.store.grow(cache.rows, cache.cells, cache.cells)
+        for new, (address, _) in zip(self.store.new, self.own, strict=True):
+            new.copy_(cache.taken(address))
+        ends = torch.from_numpy(prompt.layout.starts + prompt.layout.lengths - 1)
+        return self.model.logits(self.head.name, {self.stream: states}, {}, ends)
+
+    def step(self, tokens: Tensor, parents: Tensor | None = None) -> Tensor:
+        cache = self.cache
+        cache.grow(parents)
+        self.store.grow(cache.rows, cache.slots, cache.cells)
+        self._biases.clear()
+        if not self.actions:
+            self._lay_out()
+        self._embed(tokens)
+        for action in self.actions:
+            action()
+        return self.logits
+
+    def fork(self, slots: int) -> None:
+        self.cache.fork(slots)
+        self.actions = []
+
+    def keep(self, rows: Tensor) -> None:
+        self.store.keep(rows, self.cache.cells)
+        self.cache.keep(rows)
+        self.actions = []
+
+    # ---- the list of actions --------------------------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        count = self.cache.rows * self.cache.slots
+        weights = self.weights
+        width = weights.head.inputs
+        self.now = torch.empty(count, width)
+        self.normal = torch.empty(count, width)
+        self.change = torch.empty(count, width)
+        self.logits = torch.empty(count, weights.head.outputs)
+        layer = 0
+        for address, block in weights.blocks:
+            for attention in block.attentions:
+                before = self.now if not block.pre else self._normalize(attention.norm, self.now, self.normal)
+                joined = self._own(attention, layer, before) if attention.own else self._other(attention, address, before)
+                layer += attention.own
+                if joined is not None:
+                    self._multiply(attention.output, joined, self.change)
+                self._residual(block, attention.norm)
+            if block.feedforward is not None:
+                before = self.now if not block.pre else self._normalize(block.feedforward.norm, self.now, self.normal)
+                self._feed(block, before)
+                self._residual(block, block.feedforward.norm)
+        read = self.now if weights.final is None else self._normalize(weights.final, self.now, self.normal)
+        if weights.scale != 1.0:
+            self.actions.append(lambda: read.mul_(weights.scale))
+        self.actions.append(weights.head.into(read, self.logits))
+
+    def _embed(self, tokens: Tensor) -> None:
+        embedding, cache = self.weights.embedding, self.cache
+        if embedding.segments is not None or embedding.norm is not None or not cache.even:
+            positions = cache.position.repeat_interleave(cache.slots)
+            self.now.copy_(embedding.at(tokens, positions, cache.longest))
+            return
+        torch.index_select(embedding.tokens.weight, 0, tokens, out=self.now)
+        if embedding.scale != 1.0:
+            self.now.mul_(embedding.scale)
+        if embedding.sizes.positions != "none":
+            self.now.add_(embedding._position_table(cache.longest)[cache.longest - 1 + embedding.sizes.offset])
+
+    def _multiply(self, module: nn.Module, inputs: Tensor, outputs: Tensor) -> None:
+        self.actions.append(self.weights.linears[id(module)].into(inputs, outputs))
+
+    def _normalize(self, norm: nn.Module, inputs: Tensor, outputs: Tensor) -> Tensor:
+        if isinstance(norm, nn.LayerNorm):
+            shape, weight, bias, eps = norm.normalized_shape, norm.weight, norm.bias, norm.eps
+            self.actions.append(lambda: outputs.copy_(torch.layer_norm(inputs, shape, weight, bias, eps)))
+        else:
+            self.actions.append(lambda: outputs.copy_(norm(inputs)))
+        return outputs
+
+    def _residual(self, block: Block, norm: nn.Module) -> None:
+        now, change = self.now, self.change
+        if block.pre:
+            self.actions.append(lambda: now.add_(change))
+        else:
+            self.actions.append(lambda: change.add_(now))
+            self._normalize(norm, change, now)
+
+    def _feed(self, block: Block, before: Tensor) -> None:
+        feed = block.feedforward
+        assert feed is not None and block.plan.feedforward is not None
+        inner = before.new_empty(len(before), block.plan.feedforward.width)
+        gated = torch.empty_like(inner) if feed.gate is not None else inner
+        self._multiply(feed.inner, before, inner)
+        if feed.gate is not None:
+            self._multiply(feed.gate, before, gated)
+        name = block.plan.feedforward.activation
+        if name == "relu":
+            self.actions.append(gated.relu_)
+        else:
+            activation = ACTIVATIONS[name]
+            self.actions.append(lambda: gated.copy_(activation(gated)))
+        if feed.gate is not None:
+            self.actions.append(lambda: gated.mul_(inner))
+        self._multiply(feed.output, gated, self.change)
+
+    def _own(self, attention: Attention, layer: int, before: Tensor) -> Tensor:
+        """Attention to what came before; returns where the heads' outputs, side by side, will be."""
+        attend, cache, store = attention.attend, self.cache, self.store
+        rows, slots, keys, width = cache.rows, cache.slots, attend.kv_heads, attend.head_width
+        together = before.new_empty(len(before), attend.inner + 2 * attend.kv_inner)
+        self._multiply(attention.input, before, together)
+        fresh = together[:, attend.inner :].view(rows, slots, 2, keys, width).permute(2, 0, 3, 1, 4)
+        asked, flat = self._queries(attention, together[:, : attend.inner])
+        if attend.positions == "rotary":
+            self.actions.append(self._turning(attention, together[:, : attend.inner + attend.kv_inner]))
+        look = self._look_up(attention, flat)
+
+        def run() -> None:
+            store.new[layer].copy_(fresh)
+            if asked is not None:
+                flat.view(asked.shape).copy_(asked)
+            look[0](store.key[layer], store.value[layer], self._own_bias(attention))
+
+        self.actions.append(run)
+        return look[1]
+
+    def _other(self, attention: Attention, address: str, before: Tensor) -> Tensor | None:
+        """Attention to a finished stream; None if the output projection is done too."""
+        attend, cache = attention.attend, self.cache
+        key, value = cache.settled(f"{address}.{attend.stream}")
+        bias, _ = cache.settled_bias(attend.stream)
+        if cache.rows == 1 and bias is None and attend.heads * key.shape[2] <= attend.inner:
+            self._absorbed(attention, key[0], value[0], before)
+            return None
+        queries = before.new_empty(len(before), attend.inner)
+        self._multiply(attention.query, before, queries)
+        asked, flat = self._queries(attention, queries)
+        turned, value = key.flatten(0, 1).transpose(1, 2), value.flatten(0, 1)
+        if bias is not None:  # [rows, 1, 1, keys]
+            bias = bias.expand(-1, attend.kv_heads, -1, -1).flatten(0, 1)
+        look, joined = self._look_up(attention, flat)
+
+        def run() -> None:
+            if asked is not None:
+                flat.view(asked.shape).copy_(asked)
+            look(turned, value, bias)
+
+        self.actions.append(run)
+        return joined
+
+    def _queries(self, attention: Attention, queries: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Queries [rows x slots, inner] as [rows x key heads, heads that share x slots, width], and how to copy them."""
+        attend, cache = attention.attend, self.cache
+        shared = attend.heads // attend.kv_heads
+        shape = (cache.rows * attend.kv_heads, shared * cache.slots, attend.head_width)
+        if len(queries) == 1 or (cache.slots == 1 and queries.is_contiguous()):
+            return None, queries.view(shape)
+        asked = queries.view(cache.rows, cache.slots, attend.kv_heads, shared, attend.head_width).permute(0, 2, 3, 1, 4)
+        return asked, queries.new_empty(shape)
+
+    def _look_up(
+        self, attention: Attention, queries: Tensor
+    ) -> tuple[Callable[[Tensor, Tensor, Tensor | None], None], Tensor]:
+        """softmax(scale x queries . keys + bias) . values, and where it will be, [rows x slots, inner]."""
+        attend, cache, scale = attention.attend, self.cache, attention.scale
+        found = torch.empty_like(queries)
+        shared = attend.heads // attend.kv_heads
+        joined = found.view(cache.rows, attend.inner) if cache.slots == 1 else None
+        split = found.view(cache.rows, attend.kv_heads, shared, cache.slots, attend.head_width).permute(0, 3, 1, 2, 4)
+        target = joined if joined is not None else queries.new_empty(cache.rows * cache.slots, attend.inner)
+        place = target.view(split.shape)
+        nothing = torch.zeros(1)
+
+        def look(key: Tensor, value: Tensor, bias: Tensor | None) -> None:
+            if bias is None:
+                scores = torch.baddbmm(nothing, queries, key, beta=0, alpha=scale)
+            else:
+                scores = torch.baddbmm(bias, queries, key, alpha=scale)
+            torch.bmm(torch.softmax(scores, -1), value, out=found)
+            if joined is None:
+                place.copy_(split)
+
+        return look, target
+
+    def _absorbed(self, attention: Attention, key: Tensor, value: Tensor, before: Tensor) -> None:
+        """One row alone: the projections of query and output are multiplied into the source's keys and values once.
+
+        scores = x W_q k and output = weights v W_o; for a short source, W_q k and v W_o are smaller than W_q and W_o.
+        key, value [key heads, keys, width].
+        """
+        attend = attention.attend
+        heads, keys, width = attend.heads, key.shape[1], attend.head_width
+        shared = heads // attend.kv_heads
+        key, value = (part.repeat_interleave(shared, 0) for part in (key, value))
+        key = key * attention.scale
+        weight = attention.query.weight.view(heads, width, -1)
+        seen = torch.bmm(key, weight).view(heads * keys, -1)
+        constant = None
+        if attention.query.bias is not None:
+            constant = torch.bmm(key, attention.query.bias.view(heads, width, 1)).flatten()
+        out = attention.output.weight.view(-1, heads, width).permute(1, 2, 0)
+        said = torch.bmm(value, out).view(heads * keys, -1)
+        scores = before.new_empty(len(before), heads * keys)
+        weights = torch.empty_like(scores)
+        self.actions.append(Linear(seen, constant, packed=False).into(before, scores))
+        per_head, chances = scores.view(-1, heads, keys), weights.view(-1, heads, keys)
+        self.actions.append(lambda: torch.softmax(per_head, -1, out=chances))
+        self.actions.append(Linear(said.t(), attention.output.bias, packed=False).into(weights, self.change))
+
+    def _turning(self, attention: Attention, states: Tensor) -> Action:
+        """Rotate queries and keys [rows x slots, (heads + key heads) x width] where they stand."""
+        attend, cache = attention.attend, self.cache
+        view = states.unflatten(1, (-1, attend.head_width)).unflatten(0, (cache.rows, cache.slots))
+
+        def run() -> None:
+            view.copy_(rotate(view, cache.turn(attend)))
+
+        return run
+
+    def _own_bias(self, attention: Attention) -> Tensor | None:
+        """[rows x key heads, heads that share x slots, cells], made once a step for all layers alike."""
+        attend, cache = attention.attend, self.cache
+        table = attention.buckets if attend.positions == "buckets" else None
+        name = (attend.heads, attend.positions, attend.window, id(table))
+        if name not in self._biases:
+            bias = cache.own_bias(attend, table)
+            if bias is not None:
+                full = bias.expand(cache.rows, attend.heads, cache.slots, cache.cells)
+                bias = full.reshape(cache.rows * attend.kv_heads, -1, cache.cells)
+            self._biases[name] = bias
+        return self._biases[name]

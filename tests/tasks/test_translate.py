@@ -1,0 +1,202 @@
+"""The translation task from files to answers, on a toy language: words are turned round."""
+
+from __future__ import annotations
+
+import io
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from heedful.config import parse_recipe
+from heedful.errors import UserError
+from heedful.tasks import translate
+from heedful.tasks.translate import LONGEST_LINE, Translator, load, resume, train, translate_stream
+
+WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
+
+
+def write_corpus(folder: Path, count: int = 200, seed: int = 0) -> list[str]:
+    """a.src and a.tgt in `folder`; returns the settings of a small quick run on them."""
+    drawn = random.Random(seed)
+    lines = [[drawn.choice(WORDS) for _ in range(drawn.randint(1, 5))] for _ in range(count)]
+    for name, turn in (("src", 1), ("tgt", -1)):
+        (folder / f"a.{name}").write_text("".join(" ".join(line[::turn]) + "\n" for line in lines), "utf-8")
+    return [
+        f'data.source=["{folder}/a.src"]', f'data.target=["{folder}/a.tgt"]', "tokenizer.size=400",
+        "model.preset=transformer-tiny", "model.width=32", "model.feedforward=64", "training.processes=1",
+        "training.threads=1", "training.batch_tokens=256", "training.warmup=10", "training.rate=3e-3",
+        "training.validate_every=10", "training.save_every=5", "tokenizer.sampling=0.1",
+    ]  # fmt: skip
+
+
+def run(folder: Path, settings: list[str], steps: int = 20) -> Path:
+    out = folder / "run"
+    assert train(parse_recipe({}, [*settings, f"training.steps={steps}"]), out) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    return run(folder, write_corpus(folder))
+
+
+@pytest.fixture(scope="module")
+def translator(finished: Path) -> Translator:
+    return load(finished)
+
+
+def test_a_run_can_be_asked_in_order(translator: Translator) -> None:
+    texts = ["alpha beta", "", "   ", "gamma " * 400, "delta"]
+    answers = translator.translate(texts)
+    assert len(answers) == 5
+    assert answers[1] == answers[2] == ""
+    alone = [translator.translate([text])[0] for text in texts]
+    assert answers == alone
+
+
+def test_lines_in_are_lines_out(translator: Translator) -> None:
+    hostile = [
+        b"alpha beta\n", b"\n", b"\xff\xfe\x00\n", b"a\x00b\n", b"x\xe2\x80\xa8y\x85z\x0c\x0b\n", b"</s> <pad> <unk>\n", b"\r\n",
+        b"y" * (1 << 20) + b"\n", "\U0001f600 é".encode() + b"\n", b" \t \n", b"last without an end",
+    ]  # fmt: skip
+    out = io.BytesIO()
+    translate_stream(translator, io.BytesIO(b"".join(hostile)), out, {"beam": 2, "max_length": 8})
+    lines = out.getvalue().split(b"\n")
+    assert len(lines) == len(hostile)
+    assert lines[1] == b""
+    assert lines[7] == b"[not translated: the line is longer than %d bytes]" % LONGEST_LINE
+    assert not out.getvalue().endswith(b"\n")
+    assert all(b"not translated" not in line for number, line in enumerate(lines) if number != 7)
+
+
+def test_answers_come_as_lines_come(translator: Translator) -> None:
+    """What is there is answered before more is read: a slow writer is not kept waiting."""
+    out = io.BytesIO()
+
+    class Slow(io.RawIOBase):
+        def __init__(self) -> None:
+            self.blocks = [b"alpha\nbe", b"ta\n"]
+            self.answered: list[int] = []
+
+        def read(self, size: int = -1) -> bytes:
+            self.answered.append(out.getvalue().count(b"\n"))
+            return self.blocks.pop(0) if self.blocks else b""
+
+    slow = Slow()
+    translate_stream(translator, slow, out, {})  # type: ignore[arg-type]
+    assert slow.answered == [0, 1, 2]
+
+
+def test_sampling_is_seeded(translator: Translator) -> None:
+    answers = []
+    for seed in (1, 1, 2):
+        out = io.BytesIO()
+        options = {"temperature": 2.0, "seed": seed}
+        translate_stream(translator, io.BytesIO(b"alpha beta gamma\n" * 5), out, options)
+        answers.append(out.getvalue())
+    assert answers[0] == answers[1] != answers[2]
+
+
+def test_stopped_and_resumed_is_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = write_corpus(tmp_path)
+    whole = tmp_path / "whole"
+    assert train(parse_recipe({}, [*settings, "training.steps=20"]), whole) == 0
+    broken = tmp_path / "broken"
+
+    class Stop(Exception):
+        pass
+
+    collate = translate.Translation.collate
+    calls = 0
+
+    def stopping(self: translate.Translation, micro_batch: object, epoch: int) -> translate.Batch:
+        nonlocal calls
+        calls += 1
+        if calls == 13:
+            raise Stop
+        return collate(self, micro_batch, epoch)
+
+    monkeypatch.setattr(translate.Translation, "collate", stopping)
+    with pytest.raises(Stop):
+        train(parse_recipe({}, [*settings, "training.steps=20"]), broken)
+    assert resume(broken) == 0
+    one, other = load(whole).model.tensors(), load(broken).model.tensors()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert resume(broken) == 0  # a finished run: nothing left to do, nothing changed
+
+
+def test_one_model_for_several_languages(tmp_path: Path) -> None:
+    settings = write_corpus(tmp_path)
+    twice = [
+        f'data.{side}=["{tmp_path}/a.{end}", "{tmp_path}/a.{end}"]'
+        for side, end in (("source", "src"), ("target", "tgt"))
+    ]
+    found = load(run(tmp_path, [*settings, *twice, 'data.tags=["de", "fr"]'], steps=5))
+    assert found.tags == ("de", "fr")
+    assert found.encode("alpha", "de")[1:] == found.encode("alpha", "fr")[1:]
+    assert found.encode("alpha", "de")[0] != found.encode("alpha", "fr")[0]
+    for wrong in (None, "es"):
+        with pytest.raises(UserError, match=r"de, fr"):
+            found.translate(["alpha"], tag=wrong)
+
+
+def test_a_model_without_languages_takes_no_tag(translator: Translator) -> None:
+    with pytest.raises(UserError, match="no tag"):
+        translator.translate(["alpha"], tag="de")
+
+
+def test_separate_vocabularies(tmp_path: Path) -> None:
+    found = load(run(tmp_path, [*write_corpus(tmp_path), "tokenizer.joint=false", "model.tie=target"], steps=3))
+    assert found.tokenizers["source"] is not found.tokenizers["target"]
+    assert len(found.translate(["alpha beta"])) == 1
+
+
+def test_held_out_pairs_are_not_trained_on(finished: Path) -> None:
+    from heedful.data.shards import Shards
+
+    train_part, dev = (Shards.open(finished / "data" / f"{name}-0") for name in ("train", "dev"))
+    assert (len(train_part), len(dev)) == (190, 10)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("model.preset=bert-tiny", "not an encoder-decoder"),
+        ("model.vocab=100", "tokenizer.size"),
+        ('data.tags=["de"]\ntask=fill', "task"),
+        ('data.tags=["de", "fr"]', "one for each"),
+        ('data.source=["/nowhere/a"]', "no such file"),
+        ("data.source=[]\ndata.target=[]", "no training data"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(tmp_path: Path, change: str, message: str) -> None:
+    settings = [*write_corpus(tmp_path), *change.split("\n"), "training.steps=2"]
+    with pytest.raises(UserError, match=message) as told:
+        train(parse_recipe({}, settings), tmp_path / "run")
+    assert "\n" not in str(told.value)
+
+
+def test_a_run_is_not_begun_twice(finished: Path) -> None:
+    with pytest.raises(UserError, match="heedful resume"):
+        train(parse_recipe({}, [*write_corpus(finished.parent), "training.steps=2"]), finished)
+
+
+def test_an_unfinished_run_is_no_translator(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(UserError, match="not finished"):
+        load(tmp_path)
+
+
+def test_a_flipped_bit_is_found(finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "model"
+    shutil.copytree(finished / "model", copy)
+    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights[-5] ^= 1
+    (copy / "model.safetensors").write_bytes(weights)
+    with pytest.raises(UserError, match="damaged"):
+        load(copy)
