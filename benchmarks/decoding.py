@@ -51,6 +51,9 @@ def build(name: str, ends: bool) -> Any:
     )  # fmt: skip
     model = MarianMTModel(config).eval()
     with torch.no_grad():
+        for name_, parameter in model.named_parameters():
+            if name_.endswith("bias"):  # they begin at 0, which nothing trained has
+                parameter.normal_(0, 0.05)
         model.final_logits_bias.normal_(0, 0.1)
         model.final_logits_bias[0, END] = ENDS[name] if ends else -1e4
         model.final_logits_bias[0, vocab - 1] = -1e4

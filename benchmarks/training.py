@@ -1,6 +1,8 @@
 """Training speed against transformers and JoeyNMT: same model, same real tokens, steps in turn in one process.
 
     python benchmarks/training.py translation|gpt|bert [--steps 8] [--data DIR]
+    python benchmarks/training.py memory    (translation, each system in a process of its own: peak resident memory)
+    python benchmarks/training.py equality  (50 steps of MarianMTModel and heedful from the same weights, no dropout)
 
 Clock: process CPU time of one thread. A step is batch assembly, forward, backward, clipping and AdamW. Figures are real
 target tokens a second; ratios are of medians over the same batches.
@@ -12,6 +14,7 @@ import argparse
 import os
 import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -91,6 +94,13 @@ def padded_ids(rows: list[list[int]], filler: int) -> torch.Tensor:
     return torch.tensor([row + [filler] * (longest - len(row)) for row in rows])
 
 
+def translation_batch(pairs: list[Pair], rows: np.ndarray) -> tuple[TokenInput, TokenInput, Labels]:
+    source = TokenInput(*packed_ids([pairs[i][0] + [END] for i in rows]))
+    target = TokenInput(*packed_ids([[START, *pairs[i][1]] for i in rows]))
+    labels, _ = packed_ids([pairs[i][1] + [END] for i in rows])
+    return source, target, Labels(labels)
+
+
 def ours_translation(pairs: list[Pair], smoothing: float, drop: float) -> tuple[Model, Step]:
     torch.manual_seed(0)
     sizes = {"width": WIDTH, "layers": LAYERS, "heads": HEADS, "feedforward": FEED, "vocab": VOCAB}
@@ -98,10 +108,8 @@ def ours_translation(pairs: list[Pair], smoothing: float, drop: float) -> tuple[
     adam = optimizer(model)
 
     def step(rows: np.ndarray) -> tuple[float, int]:
-        source = TokenInput(*packed_ids([pairs[i][0] + [END] for i in rows]))
-        target = TokenInput(*packed_ids([[START, *pairs[i][1]] for i in rows]))
-        labels, _ = packed_ids([pairs[i][1] + [END] for i in rows])
-        sums = model({"source": source, "target": target}, {"next_token": Labels(labels)}, smoothing)["next_token"]
+        source, target, labels = translation_batch(pairs, rows)
+        sums = model({"source": source, "target": target}, {"next_token": labels}, smoothing)["next_token"]
         finish(model, adam, sums.loss / sums.count)
         return float(sums.nll) / sums.count, sums.count
 
@@ -282,32 +290,73 @@ def measure(systems: dict[str, tuple[Step, list[Any]]], steps: int, warm: int) -
     }
 
 
+def memory(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Peak resident memory of a process that trains one system."""
+    found = {}
+    for name in ("transformers", "transformers, length buckets", "heedful", "heedful, random batches"):
+        command = [sys.executable, __file__, "translation", "--only", name, "--data", arguments.data, "--steps", "6"]
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        found[name] = {"peak MB": float(result.stderr.strip().split("\n")[-1].split()[-2])}
+    return found
+
+
+def equality(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Losses of the same 50 batches from the same weights; the optimizer is the same, too."""
+    from mappings import marian
+
+    pairs = corpus(Path(arguments.data), limit=4000)
+    theirs, their_step = theirs_translation(pairs, 0.0)
+    ours = marian(theirs).train()
+    # Both start from the same weights; the logit bias is a constant in MarianMTModel.
+    ours.heads["next_token"].output.bias.requires_grad_(False)
+    adam = optimizer(ours)
+    batches = random_batches(pairs, 50)
+    largest = 0.0
+    for number, rows in enumerate(batches):
+        source, target, labels = translation_batch(pairs, rows)
+        sums = ours({"source": source, "target": target}, {"next_token": labels})["next_token"]
+        finish(ours, adam, sums.loss / sums.count)
+        mine, other = float(sums.nll) / sums.count, their_step(rows)[0]
+        largest = max(largest, abs(mine - other))
+    return {
+        "transformers": {"loss of step 50": other},
+        "heedful": {"loss of step 50": mine, "steps": number + 1, "largest difference": largest},
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=["translation", "gpt", "bert"])
+    parser.add_argument("task", choices=[*SPEEDS, *OTHERS])
     parser.add_argument("--data", default=os.environ.get("HEEDFUL_DATA", ""))
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--warm", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=[])
     arguments = parser.parse_args()
+    if not arguments.data and arguments.task not in ("gpt", "bert"):
+        sys.exit(
+            "give --data DIR (or HEEDFUL_DATA): a folder with multi30k/, the raw files of multi30k/dataset, task 1"
+        )
+    choices = hardware.probe()
+    hardware.apply(choices)
     torch.set_num_threads(1)
-    hardware.apply(choices := hardware.probe())
-    torch.set_num_threads(1)
-    print({"fp32_gemm": choices.fp32_gemm, "bf16": choices.bf16})
-    result = measure(
-        {"translation": translation, "gpt": gpt, "bert": bert}[arguments.task](arguments),
-        arguments.steps,
-        arguments.warm,
-    )
-    first = next(iter(result.values()))["tokens/s"]
-    for name, figures in result.items():
-        speed = figures["tokens/s"]
-        print(f"{name:32s} {speed:8.0f} tokens/s  x {speed / first:.2f}  loss {figures['loss']}")
-    if len(result) == 1:
-        print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB", file=sys.stderr)
+    if arguments.task in OTHERS:
+        result = OTHERS[arguments.task](arguments)
     else:
-        print(write(f"training-{arguments.task}", {"systems": result}))
+        result = measure(SPEEDS[arguments.task](arguments), arguments.steps, arguments.warm)
+        first = next(iter(result.values()))["tokens/s"]
+        for figures in result.values():
+            figures["ratio"] = round(figures["tokens/s"] / first, 3)
+    for name, figures in result.items():
+        print(f"{name:32s}", "  ".join(f"{key} {value:g}" for key, value in figures.items()))
+    if arguments.only:
+        print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB", file=sys.stderr)
+    else:
+        chosen = {"fp32_gemm": choices.fp32_gemm, "bf16": choices.bf16}
+        print(write(f"training-{arguments.task}", {"chosen": chosen, "systems": result}))
 
+
+SPEEDS = {"translation": translation, "gpt": gpt, "bert": bert}
+OTHERS = {"memory": memory, "equality": equality}
 
 if __name__ == "__main__":
     main()

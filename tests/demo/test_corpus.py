@@ -13,7 +13,7 @@ from babel.units import format_unit
 
 from heedful.demo import cldr
 from heedful.demo.cldr import speaker
-from heedful.demo.corpus import KINDS, TARGETS, combinations, examples, names
+from heedful.demo.corpus import KINDS, TARGETS, TURNS, combinations, examples, names
 from heedful.demo.draw import Draw, split_of
 from heedful.demo.frames import FRAMES
 from heedful.demo.phrases import Names, Number
@@ -48,7 +48,7 @@ def test_a_function_of_seed_and_split():
 
 def test_kinds_and_languages_take_turns(splits):
     for split in splits.values():
-        turn = split[: len(KINDS) * len(TARGETS)]
+        turn = split[: len(TURNS) * len(TARGETS)]
         assert {(one.kind, one.target_language) for one in turn} == {(k, t) for k in KINDS for t in TARGETS}
 
 

@@ -143,9 +143,21 @@ def noisy_model(made: Plan, tensors: Mapping[str, Tensor] | None = None) -> Mode
     return model.eval()
 
 
-def model_of(name: str, dtype: torch.dtype = torch.float32) -> Model:
-    """A fresh model of a case."""
+def fresh_model(name: str, dtype: torch.dtype = torch.float32) -> Model:
+    """A new model of a case."""
     return noisy_model(PLANS[name], _noisy(name)).to(dtype)
+
+
+@functools.cache
+def _shared_model(name: str, dtype: torch.dtype) -> Model:
+    return fresh_model(name, dtype)
+
+
+def model_of(name: str, dtype: torch.dtype = torch.float32) -> Model:
+    """The model of a case, without gradients; shared by all tests, which must not change it."""
+    model = _shared_model(name, dtype)
+    model.zero_grad()
+    return model
 
 
 # ---- what a plan is made of -----------------------------------------------------------------------------------------

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
 from heedful.model.model import Model
+from heedful.model.plan import Plan
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
@@ -46,9 +49,14 @@ def assert_same_bits(got: dict[str, Tensor], reference: dict[str, Tensor]) -> No
         assert torch.equal(got[name], reference[name]), f"{name}: {(got[name] - reference[name]).abs().max():.2e} apart"
 
 
+@functools.cache
+def _holder(made: Plan) -> Model:
+    return Model(made, seed=None)
+
+
 def gradients(model: Model) -> dict[str, Tensor]:
     """Gradients by the parameters' names in files; zeros where none arrived."""
-    holder = Model(model.plan, seed=None)
+    holder = _holder(model.plan)
     with torch.no_grad():
         for (name, place), (same, parameter) in zip(
             holder.named_parameters(), model.named_parameters(), strict=True

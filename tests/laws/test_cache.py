@@ -27,17 +27,18 @@ def encoded(model: Model, stream: str, rows: cases.Rows, dtype: torch.dtype) -> 
     return model.encode(cases.packed(others, dtype)) if others else ({}, {})
 
 
-def at_once(model: Model, stream: str, ids: Tensor, states: dict, layouts: dict) -> Tensor:
-    """States [rows, length, width] of `ids` [rows, length] over finished other streams, in one pass."""
-    layout = Layout.even(*ids.shape)
-    first = model.streams[stream].embedding(TokenInput(ids.reshape(-1), layout))
+def at_once(model: Model, stream: str, told: list[list[int]], states: dict, layouts: dict) -> list[Tensor]:
+    """States [length, width] of each row of ids `told` over finished other streams, in one pass."""
+    lengths = [len(row) for row in told]
+    layout = Layout.packed(np.array(lengths))
+    first = model.streams[stream].embedding(TokenInput(torch.tensor([i for row in told for i in row]), layout))
     # The other streams are finished: only the steps of this one may run.
     now, every = {**states, stream: first}, {**layouts, stream: layout}
     for number, step in enumerate(model.plan.steps):
         names = {block.stream for block in step.blocks} if hasattr(step, "blocks") else {step.stream}
         if names == {stream}:
             now = model.run(now, every, first=number, last=number + 1)
-    return now[stream].view(*ids.shape, -1)
+    return list(now[stream].split(lengths))
 
 
 @DECODABLE
@@ -57,8 +58,50 @@ def test_one_hypothesis(name: str, which: str, dtype: torch.dtype, monkeypatch: 
             for position in range(ids.shape[1]):
                 cache.grow()
                 steps.append(model.step(stream, ids[:, position], cache))
-            whole = at_once(model, stream, ids, states, layouts)
+            whole = torch.stack(at_once(model, stream, ids.tolist(), states, layouts))
         assert_close("cached == full", torch.stack(steps, 1), whole)
+
+
+class Told:
+    """A random search written down plainly: the ids of every hypothesis [row][slot], and which rows are left."""
+
+    def __init__(self, model: Model, stream: str, rows: cases.Rows, dtype: torch.dtype) -> None:
+        self.model, self.stream, self.rows, self.dtype = model, stream, rows, dtype
+        self.rng = np.random.default_rng(3)
+        self.alive = list(range(len(rows[stream])))
+        self.ids: list[list[list[int]]] = [[[]] for _ in self.alive]
+
+    def prompt(self, ids: list[list[int]]) -> None:
+        self.ids = [[list(row)] for row in ids]
+
+    def fork(self, slots: int) -> None:
+        self.ids = [[list(row[0]) for _ in range(slots)] for row in self.ids]
+
+    def step(self, cache: Cache, with_parents: bool) -> None:
+        """Grow with random parents, say a random token, and compare with the whole of every hypothesis at once."""
+        slots, vocab = len(self.ids[0]), self.model.plan.stream(self.stream).embedding.vocab
+        parents = np.tile(np.arange(slots), (len(self.alive), 1))
+        if with_parents:
+            parents = self.rng.integers(0, slots, parents.shape)
+        cache.grow(torch.from_numpy(parents) if with_parents else None)
+        new = self.rng.integers(0, vocab, parents.shape)
+        self.ids = [
+            [[*row[parent], int(one)] for parent, one in zip(parents[i], new[i], strict=True)]
+            for i, row in enumerate(self.ids)
+        ]
+        found = self.model.step(self.stream, torch.from_numpy(new.reshape(-1)), cache)
+        whole = torch.stack([states[-1] for states in self.at_once()])
+        assert_close("cached == full, many hypotheses", found, whole)
+
+    def at_once(self) -> list[Tensor]:
+        """States of every hypothesis, each a row of its own over its own other streams."""
+        repeated = {s: [some[row] for row in self.alive for _ in self.ids[0]] for s, some in self.rows.items()}
+        states, layouts = encoded(self.model, self.stream, repeated, self.dtype)
+        return at_once(self.model, self.stream, [one for row in self.ids for one in row], states, layouts)
+
+    def keep(self, cache: Cache, stay: list[int]) -> None:
+        cache.keep(torch.tensor(stay))
+        self.alive, self.ids = [self.alive[row] for row in stay], [self.ids[row] for row in stay]
 
 
 @DECODABLE
@@ -67,42 +110,43 @@ def test_one_hypothesis(name: str, which: str, dtype: torch.dtype, monkeypatch: 
 def test_many_hypotheses(name: str, which: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random parents at each step, and rows that leave: every hypothesis sees its own ancestors and nothing else."""
     cases.kernel(monkeypatch, which)
-    made, model = cases.PLANS[name], cases.model_of(name, dtype)
-    rng, slots = np.random.default_rng(3), 3
+    made, model, slots = cases.PLANS[name], cases.model_of(name, dtype), 3
     for stream in cases.decodable(made):
-        rows = cases.draw(made, LENGTHS)
-        vocab = made.stream(stream).embedding.vocab
+        told = Told(model, stream, cases.draw(made, LENGTHS), dtype)
+        told.fork(slots)
         with torch.inference_mode():
-            states, layouts = encoded(model, stream, rows, dtype)
             cache = Cache(len(LENGTHS), slots)
+            model.settle(stream, *encoded(model, stream, told.rows, dtype), cache)
+            for position in range(6):
+                told.step(cache, with_parents=position > 0)
+                if position == 3:
+                    told.keep(cache, [2, 0])
+
+
+@DECODABLE
+@KERNELS
+@pytest.mark.parametrize("lengths", [[3, 0, 5], [4, 4, 4]], ids=["uneven", "even"])
+def test_prompts(name: str, which: str, lengths: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prompt that fills the cache in one pass, then one hypothesis, then many of each row."""
+    cases.kernel(monkeypatch, which)
+    made, model = cases.PLANS[name], cases.model_of(name)
+    for stream in cases.decodable(made):
+        told = Told(model, stream, cases.draw(made, LENGTHS), torch.float32)
+        told.prompt([told.rng.integers(0, 9, length).tolist() for length in lengths])
+        prompt = TokenInput(torch.tensor([i for (row,) in told.ids for i in row]), Layout.packed(np.array(lengths)))
+        with torch.inference_mode():
+            states, layouts = encoded(model, stream, told.rows, torch.float32)
+            cache = Cache(len(lengths))
             model.settle(stream, states, layouts, cache)
-            alive = np.arange(len(LENGTHS))
-            told: list[list[list[int]]] = [[[] for _ in range(slots)] for _ in alive]
-            for position in range(9):
-                parents = rng.integers(0, slots, (len(alive), slots)) if position else None
-                cache.grow(None if parents is None else torch.from_numpy(parents))
-                ids = rng.integers(0, vocab, (len(alive), slots))
-                for row in range(len(alive)):
-                    before = [list(told[row][p]) for p in (range(slots) if parents is None else parents[row])]
-                    told[row] = [[*ids_so_far, int(new)] for ids_so_far, new in zip(before, ids[row], strict=True)]
-                found = model.step(stream, torch.from_numpy(ids.reshape(-1)), cache)
-                wanted = hypotheses_at_once(model, stream, told, alive, rows, dtype)
-                assert_close("cached == full, many hypotheses", found.view(wanted.shape), wanted)
-                if position == 5:
-                    stay = [2, 0]
-                    cache.keep(torch.tensor(stay))
-                    alive, told = alive[stay], [told[row] for row in stay]
-
-
-def hypotheses_at_once(
-    model: Model, stream: str, told: list[list[list[int]]], alive: np.ndarray, rows: cases.Rows, dtype: torch.dtype
-) -> Tensor:
-    """The last state [rows, slots, width] of every hypothesis, each a row of its own over its own other streams."""
-    slots = len(told[0])
-    repeated = {other: [some[row] for row in alive for _ in range(slots)] for other, some in rows.items()}
-    states, layouts = encoded(model, stream, repeated, dtype)
-    ids = torch.tensor([one for some in told for one in some])
-    return at_once(model, stream, ids, states, layouts)[:, -1].view(len(told), slots, -1)
+            filled = model.prefill(stream, prompt, states, layouts, cache)
+            assert_close("prompt == full", filled, torch.cat(told.at_once()))
+            told.step(cache, with_parents=False)
+            cache.fork(3)
+            told.fork(3)
+            for position in range(4):
+                told.step(cache, with_parents=position > 0)
+                if position == 1:
+                    told.keep(cache, [2, 1])
 
 
 @DECODABLE
@@ -119,8 +163,8 @@ def test_past_the_room_that_was_kept(name: str) -> None:
         for position in range(40):
             cache.grow()
             last = model.step(stream, ids[:, position], cache)
-        whole = at_once(model, stream, ids, states, layouts)
-    assert_close("cached == full, long", last, whole[:, -1])
+        (whole,) = at_once(model, stream, ids.tolist(), states, layouts)
+    assert_close("cached == full, long", last, whole[-1:])
 
 
 @pytest.mark.parametrize("name", cases.names(lambda made: cases.decodable(made) and cases.crossings(made)))
@@ -139,7 +183,7 @@ def test_a_source_without_tokens(name: str) -> None:
             for position in range(4):
                 cache.grow()
                 steps.append(model.step(stream, ids[:, position], cache))
-            whole = at_once(model, stream, ids, states, layouts)
+            whole = torch.stack(at_once(model, stream, ids.tolist(), states, layouts))
         assert_close("cached == full, empty source", torch.stack(steps, 1), whole)
 
 
@@ -159,6 +203,6 @@ def test_greedy_is_an_uncached_arg_max_loop(name: str) -> None:
             cache.grow()
             last = model.step(stream, ids[:, -1], cache)
             cached = model.logits(head.name, {stream: last}, {}).argmax(-1)
-            whole = at_once(model, stream, ids, states, layouts)[:, -1]
+            whole = torch.stack([row[-1] for row in at_once(model, stream, ids.tolist(), states, layouts)])
             assert torch.equal(cached, model.logits(head.name, {stream: whole}, {}).argmax(-1))
             ids = torch.cat([ids, cached[:, None]], 1)

@@ -281,7 +281,7 @@ def test_learned_positions_end() -> None:
 def test_sinusoids_do_not_end() -> None:
     """Rows longer than the table that a model begins with, also where the longer table was made for inference."""
     name = next(name for name in cases.names() if name.startswith("encoder-sinusoidal"))
-    made, model = cases.PLANS[name], cases.model_of(name)
+    made, model = cases.PLANS[name], cases.fresh_model(name)
     stream = made.streams[0].name
     given = cases.packed(cases.draw(made, [made.stream(stream).embedding.capacity + 30]))
     with torch.inference_mode():

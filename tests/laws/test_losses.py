@@ -35,7 +35,7 @@ def test_explicit_is_fused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("which", ["explicit", "fused"])
 def test_bf16_is_fp32_but_for_rounding(name: str, which: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cases.kernel(monkeypatch, which)
-    model, rows = cases.model_of(name, torch.bfloat16), cases.draw(cases.PLANS[name])
+    model, rows = cases.fresh_model(name, torch.bfloat16), cases.draw(cases.PLANS[name])
     with torch.no_grad():
         rounded = model.encode(cases.packed(rows, torch.bfloat16))[0]
         exact = model.float().encode(cases.packed(rows))[0]
@@ -54,7 +54,7 @@ def test_losses_are_those_of_torch(name: str, smoothing: float, chunk: int, monk
     monkeypatch.setattr(heads, "CHUNK", chunk)
     made, rows = cases.PLANS[name], cases.draw(cases.PLANS[name])
     given, labels = cases.packed(rows), cases.labels(made, rows)
-    model, peer = cases.model_of(name), cases.model_of(name)
+    model, peer = cases.model_of(name), cases.fresh_model(name)
     states, layouts = peer.encode(given)
     total = torch.zeros(())
     for head, sums in model(given, labels, smoothing).items():
@@ -109,7 +109,7 @@ def test_losses_of_bf16(name: str) -> None:
     made, rows = cases.PLANS[name], cases.draw(cases.PLANS[name])
     labels = cases.labels(made, rows)
     model = cases.model_of(name, torch.bfloat16)
-    exact = cases.model_of(name, torch.bfloat16).float()
+    exact = cases.fresh_model(name, torch.bfloat16).float()
     rounded_sums, exact_sums = model(cases.packed(rows, torch.bfloat16), labels), exact(cases.packed(rows), labels)
     for head, sums in rounded_sums.items():
         assert sums.loss.dtype == torch.float32

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heedful.errors import UserError
-from heedful.text.pipeline import BYTES, CONTROLS, ESCAPES, KINDS, SPACE
+from heedful.text.pipeline import BYTES, CONTROLS, ESCAPES, KINDS, SPACE, meaning, normaliser
 from heedful.text.tokenizer import Tokenizer, train_tokenizer
 
 # "</s>", "<2de>" and "<0x41>" are frequent, so that merging would learn them as pieces if it could.
@@ -90,6 +90,16 @@ def test_the_entries_themselves_as_text(kind):
         ids = tokenizer.encode(entry)
         assert tokenizer.decode(ids) == tokenizer.normalise(entry)
         assert min(ids) > 5
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=TEXT | st.sampled_from(HOSTILE))
+def test_the_written_form_holds_no_mark_of_the_text(text):
+    """A first guard: no space, no "<0x", and "▁" only where a space was. (A second: no word mixes "<", "0" and "x".)"""
+    written = normaliser("bpe", lowercase=False).normalize_str(text)
+    assert " " not in written
+    assert "<0x" not in written
+    assert written.count(SPACE) == meaning(lowercase=False).normalize_str(text).count(" ") + (text != "")
 
 
 def test_normalisation():

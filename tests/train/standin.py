@@ -5,6 +5,7 @@ Also a command, `python standin.py RUN key=value ...`, that trains it in a run f
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 import time
@@ -111,7 +112,8 @@ class StandIn:
 
 def recipe(**training: object) -> Recipe:
     """A recipe that saves often; keys of [training] override."""
-    values = {"steps": 40, "warmup": 10, "rate": 0.02, "validate_every": 10, "save_every": 5, "threads": 1, **training}
+    values = {"steps": 40, "warmup": 10, "rate": 0.02, "validate_every": 10, "save_every": 5, "processes": 1}
+    values |= {"threads": 1, **training}
     return parse_recipe({"task": "standin", "training": values})
 
 
@@ -121,6 +123,11 @@ def begin(folder: Path, **training: object) -> Run:
         return Run.open(folder)
     made = recipe(**training)
     return Run.create(folder, made, choose(made.training, "cpu"))
+
+
+# Processes are forked from a server that has imported what is slow to import (it cannot find this file itself).
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["torch", "torch.distributed", "numpy.random", "safetensors.torch", "heedful.train.loop"])
 
 
 def step_loop(folder: Path, task: StandIn | None = None, **training: object) -> StandIn:

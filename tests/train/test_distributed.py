@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 import standin
 import torch
-from standin import finished, step_loop
+from standin import FORKS, finished, step_loop
 
 from heedful.train import checkpoint, distributed
 from heedful.train.journal import exact, read
@@ -31,10 +30,8 @@ def rank(number: int, port: int, folder: Path, options: dict[str, object]) -> No
 
 
 def two_ranks(folder: Path, **options: object) -> list[int | None]:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "standin"])
     port = distributed._free_port()
-    both = [context.Process(target=rank, args=(n, port, folder, {**options, "processes": 2})) for n in (0, 1)]
+    both = [FORKS.Process(target=rank, args=(n, port, folder, {**options, "processes": 2})) for n in (0, 1)]
     for process in both:
         process.start()
     for process in both:

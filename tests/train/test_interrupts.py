@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 import standin
 import torch
-from standin import finished, step_loop
+from standin import FORKS, finished, step_loop
 
 from heedful.train import checkpoint
 from heedful.train.interrupts import Interrupts
@@ -23,15 +22,13 @@ SLOW = 0.002  # seconds added to a micro-batch, so that a run lasts
 
 
 def run_in_child(folder: Path, pause: float = SLOW, **options: object) -> BaseProcess:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "standin"])
-    process = context.Process(target=standin.child, args=(folder, pause, options))
+    process = FORKS.Process(target=standin.child, args=(folder, pause, options))
     process.start()
     return process
 
 
 def wait_for_step(folder: Path, step: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         lines = read(folder / "journal.jsonl")
         if lines and lines[-1]["step"] >= step:
@@ -44,7 +41,8 @@ def same_bits(one: Path, other: Path) -> None:
     assert exact(read(one / "journal.jsonl")) == exact(read(other / "journal.jsonl"))
     assert all(torch.equal(tensor, finished(other)[name]) for name, tensor in finished(one).items())
     last = [checkpoint.newest(run) for run in (one, other)]
-    assert last[0] and last[1]
+    assert last[0]
+    assert last[1]
     for stem in ("model", "optimizer"):
         files = [(found.folder / f"{stem}.safetensors").read_bytes() for found in last]
         assert files[0] == files[1]
@@ -101,7 +99,9 @@ def killed_and_resumed(folder: Path, kills: int, steps: int, draw: random.Random
         process = run_in_child(folder, steps=steps, keep=2)
         reached = max(checkpoint.published(folder), default=0)
         deadline = time.monotonic() + 60
-        while max(checkpoint.published(folder), default=0) <= reached and time.monotonic() < deadline:
+        while max(checkpoint.published(folder), default=0) <= reached:
+            assert process.is_alive()
+            assert time.monotonic() < deadline
             time.sleep(0.001)
         if number % 2:
             while not list((folder / "checkpoints").glob(".tmp-*")) and process.is_alive():

@@ -62,7 +62,7 @@ def test_a_full_disk_delays_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         scope.setattr(os, "pwrite", full)
         for step in (2, 3):
             journal.append({"kind": "step", "step": step})
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match=str(errno.ENOSPC)):
             journal.sync()
         assert [line["step"] for line in read(tmp_path / "j")] == [0, 1, 2][: len(read(tmp_path / "j"))]
     journal.append({"kind": "step", "step": 4})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import multiprocessing.synchronize
 import os
 import time
 from pathlib import Path
 
 import pytest
+from standin import FORKS
 
 from heedful.errors import UserError
 from heedful.train.lock import Lock
@@ -30,9 +31,8 @@ def test_second_holder_is_refused_and_told_who(tmp_path: Path) -> None:
 
 
 def test_the_kernel_releases_a_dead_holders_lock(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("forkserver")
-    held = context.Event()
-    process = context.Process(target=hold, args=(tmp_path, held))
+    held = FORKS.Event()
+    process = FORKS.Process(target=hold, args=(tmp_path, held))
     process.start()
     assert held.wait(20)
     with pytest.raises(UserError, match=f"process {process.pid}"), Lock(tmp_path):

@@ -58,7 +58,8 @@ def same_run(one: Path, other: Path) -> None:
     assert exact(read(one / "journal.jsonl")) == exact(read(other / "journal.jsonl"))
     assert all(torch.equal(a, b) for a, b in zip(finished(one).values(), finished(other).values(), strict=True))
     last = [checkpoint.newest(run) for run in (one, other)]
-    assert last[0] and last[1]
+    assert last[0]
+    assert last[1]
     for stem in ("model", "optimizer"):
         files = [(found.folder / f"{stem}.safetensors").read_bytes() for found in last]
         assert files[0] == files[1]
@@ -268,9 +269,9 @@ def test_five_in_a_row_go_back_to_the_checkpoint_and_on_with_the_data(tmp_path: 
     assert found
     assert found.state["updates"] == 10 + 9
     # and the same bits when it is stopped after going back, before a new checkpoint
+    stopping = Stopping(at=18)
+    stopping.poisoned = poisoned
     with pytest.raises(Stop):
-        stopping = Stopping(at=18)
-        stopping.poisoned = poisoned
         step_loop(tmp_path / "stopped", stopping, steps=25, keep=99)
     step_loop(tmp_path / "stopped", StandIn(poisoned=poisoned))
     same_run(tmp_path / "run", tmp_path / "stopped")

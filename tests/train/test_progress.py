@@ -17,7 +17,8 @@ class Terminal(io.StringIO):
 
 
 def test_a_line_has_everything() -> None:
-    assert describe(moment(7), 2.0, 3000.0) == "step 7/100  loss 2.000  rate 1.00e-03  3,000 tokens/s  2:05 left  512 MB"
+    line = "step 7/100  loss 2.000  rate 1.00e-03  3,000 tokens/s  2:05 left  512 MB"
+    assert describe(moment(7), 2.0, 3000.0) == line
     unknown = Moment(step=7, steps=None, loss=2.0, rate=1e-3, speed=3000.0, left=None, memory=0)
     assert describe(unknown, 2.0, 3000.0) == "step 7  loss 2.000  rate 1.00e-03  3,000 tokens/s  0 MB"
 

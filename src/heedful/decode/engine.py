@@ -198,6 +198,7 @@ class Limits:
     def __init__(self, options: Options, vocab: int, device: torch.device) -> None:
         self.options = options
         self.bias: Tensor | None = None
+        self.logprobs: Tensor | None = None  # kept, since new memory of this size costs more than the sums
         if options.logit_bias:
             self.bias = torch.zeros(vocab, device=device)
             self.bias[list(options.logit_bias)] = torch.tensor(list(options.logit_bias.values()), device=device)
@@ -208,7 +209,9 @@ class Limits:
         logits = logits.float()
         if self.bias is not None:
             logits = logits + self.bias
-        logprobs = logits.log_softmax(-1)
+        if self.logprobs is None or self.logprobs.shape != logits.shape:
+            self.logprobs = torch.empty_like(logits)
+        logprobs = torch.log_softmax(logits, -1, out=self.logprobs)
         banned = list(options.banned)
         if options.end is not None and length < options.min_length:
             banned.append(options.end)

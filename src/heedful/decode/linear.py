@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..model.hardware import Choices, PackedLinear
+from ..model.hardware import PackedLinear
 
 Action = Callable[[], object]
 
@@ -56,6 +56,14 @@ class Linear:
         return run
 
 
+def multiply(left: Tensor, right: Tensor, product: Tensor) -> None:
+    """Batches of small products, [n, a, b] by [n, b, c], written into `product`; the last axes may be turned."""
+    if numpy_is_ours():
+        np.matmul(left.numpy(), right.numpy(), product.numpy())
+    else:
+        torch.bmm(left, right, out=product)
+
+
 @functools.cache
 def _threads() -> Callable[[int], object] | None:
     """Sets the threads of NumPy's own OpenBLAS; None where NumPy has another BLAS, or hides it."""
@@ -73,6 +81,7 @@ def _threads() -> Callable[[int], object] | None:
     return None
 
 
+@functools.cache
 def numpy_is_ours() -> bool:
     """Whether NumPy multiplies here: only if it can be told to use as many threads as torch."""
     return _threads() is not None
@@ -83,8 +92,3 @@ def share_threads() -> None:
     setter = _threads()
     if setter is not None:
         setter(torch.get_num_threads())
-
-
-def wants_packed(choices: Choices | None, output: bool) -> bool:
-    """Whether the probe found oneDNN's packed form faster, for blocks or for the output over the vocabulary."""
-    return choices is not None and (choices.packed_output if output else choices.packed_linear)

@@ -7,7 +7,7 @@ made, once for every number of rows and slots. The laws hold it equal to `Model.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +23,7 @@ from ..model.layout import Layout
 from ..model.model import Model
 from ..model.plan import FinalNorm, Head
 from ..model.positions import rotate
-from .linear import Action, Linear, share_threads, wants_packed
+from .linear import Action, Linear, multiply, share_threads
 
 Linears = dict[int, Linear]
 
@@ -32,7 +32,6 @@ Linears = dict[int, Linear]
 class Lowered:
     """The weights of a model's decoding step, as they were when it was lowered."""
 
-    version: tuple[int, ...]
     blocks: list[tuple[str, Block]]
     final: nn.Module | None
     embedding: TokenEmbedding
@@ -41,18 +40,27 @@ class Lowered:
     scale: float
 
 
-_lowered: weakref.WeakKeyDictionary[Model, tuple[object, Lowered | None]] = weakref.WeakKeyDictionary()
+@dataclass
+class Known:
+    """A model that was lowered, or found unfit for it, in this state of its parameters."""
+
+    parameters: list[nn.Parameter]
+    state: object
+    step: Lowered | None
+
+
+_lowered: weakref.WeakKeyDictionary[Model, Known] = weakref.WeakKeyDictionary()
 
 
 def lowered(model: Model, head: Head, choices: Choices | None) -> Lowered | None:
     """The model's lowered step, made anew if a weight has changed; None for plans that take the general path."""
-    parameters = list(model.parameters())
-    state = (*(number for p in parameters for number in (p.data_ptr(), p._version)), head.name, choices is None)
     known = _lowered.get(model)
-    if known is None or known[0] != state:
-        known = state, _lower(model, head, choices) if _supported(model, head) else None
-        _lowered[model] = known
-    return known[1]
+    parameters = list(model.parameters()) if known is None else known.parameters
+    state = (*(number for p in parameters for number in (p.data_ptr(), p._version)), head.name, choices)
+    if known is None or known.state != state:
+        step = _lower(model, head, choices) if _supported(model, head) else None
+        known = _lowered[model] = Known(parameters, state, step)
+    return known.step
 
 
 def _supported(model: Model, head: Head) -> bool:
@@ -69,17 +77,20 @@ def _lower(model: Model, head: Head, choices: Choices | None) -> Lowered:
     stream = head.streams[0]
     blocks = [(address, block) for step in model.steps for address, block in step if block.plan.stream == stream]
     final = any(isinstance(step, FinalNorm) and step.stream == stream for step in model.plan.steps)
+    # Chosen where the packed form beats F.linear by far. Where it does so for wide outputs only (`packed_output`), NumPy
+    # on the turned weight was faster still.
+    packed = choices is not None and choices.packed_linear
     linears: Linears = {}
     for _, block in blocks:
         for name, module in block.named_modules():
             if isinstance(module, nn.Linear) and not name.endswith("key_value"):
-                linears[id(module)] = Linear(module.weight, module.bias, wants_packed(choices, output=False))
+                linears[id(module)] = Linear(module.weight, module.bias, packed)
     output = model.heads[head.name].output
     embedding = model.streams[stream].embedding
     assert isinstance(output, nn.Linear) and isinstance(embedding, TokenEmbedding)
-    last = Linear(output.weight, output.bias, wants_packed(choices, output=True))
+    last = Linear(output.weight, output.bias, packed)
     norm = model.streams[stream].norm if final else None
-    return Lowered((), blocks, norm, embedding, linears, last, head.scale)
+    return Lowered(blocks, norm, embedding, linears, last, head.scale)
 
 
 class Store:
@@ -253,19 +264,25 @@ class LoweredStepper:
         together = before.new_empty(len(before), attend.inner + 2 * attend.kv_inner)
         self._multiply(attention.input, before, together)
         fresh = together[:, attend.inner :].view(rows, slots, 2, keys, width).permute(2, 0, 3, 1, 4)
-        asked, flat = self._queries(attention, together[:, : attend.inner])
         if attend.positions == "rotary":
             self.actions.append(self._turning(attention, together[:, : attend.inner + attend.kv_inner]))
-        look = self._look_up(attention, flat)
+        ask, queries = self._queries(attention, together[:, : attend.inner])
+        found, join, joined = self._found(attention, queries)
 
         def run() -> None:
             store.new[layer].copy_(fresh)
-            if asked is not None:
-                flat.view(asked.shape).copy_(asked)
-            look[0](store.key[layer], store.value[layer], self._own_bias(attention))
+            ask()
+            bias, key = self._own_bias(attention), store.key[layer]
+            if bias is None:
+                scores = queries.new_empty(queries.shape[0], queries.shape[1], key.shape[2])
+                multiply(queries, key, scores)
+            else:
+                scores = torch.baddbmm(bias, queries, key)
+            multiply(torch.softmax(scores, -1), store.value[layer], found)
+            join()
 
         self.actions.append(run)
-        return look[1]
+        return joined
 
     def _other(self, attention: Attention, address: str, before: Tensor) -> Tensor | None:
         """Attention to a finished stream; None if the output projection is done too."""
@@ -275,55 +292,47 @@ class LoweredStepper:
         if cache.rows == 1 and bias is None and attend.heads * key.shape[2] <= attend.inner:
             self._absorbed(attention, key[0], value[0], before)
             return None
-        queries = before.new_empty(len(before), attend.inner)
-        self._multiply(attention.query, before, queries)
-        asked, flat = self._queries(attention, queries)
+        asked = before.new_empty(len(before), attend.inner)
+        self._multiply(attention.query, before, asked)
+        ask, queries = self._queries(attention, asked)
+        found, join, joined = self._found(attention, queries)
         turned, value = key.flatten(0, 1).transpose(1, 2), value.flatten(0, 1)
+        scores = queries.new_empty(queries.shape[0], queries.shape[1], turned.shape[2])
         if bias is not None:  # [rows, 1, 1, keys]
             bias = bias.expand(-1, attend.kv_heads, -1, -1).flatten(0, 1)
-        look, joined = self._look_up(attention, flat)
 
         def run() -> None:
-            if asked is not None:
-                flat.view(asked.shape).copy_(asked)
-            look(turned, value, bias)
+            ask()
+            multiply(queries, turned, scores)
+            if bias is not None:
+                scores.add_(bias)
+            torch.softmax(scores, -1, out=scores)
+            multiply(scores, value, found)
+            join()
 
         self.actions.append(run)
         return joined
 
-    def _queries(self, attention: Attention, queries: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Queries [rows x slots, inner] as [rows x key heads, heads that share x slots, width], and how to copy them."""
-        attend, cache = attention.attend, self.cache
-        shared = attend.heads // attend.kv_heads
-        shape = (cache.rows * attend.kv_heads, shared * cache.slots, attend.head_width)
-        if len(queries) == 1 or (cache.slots == 1 and queries.is_contiguous()):
-            return None, queries.view(shape)
-        asked = queries.view(cache.rows, cache.slots, attend.kv_heads, shared, attend.head_width).permute(0, 2, 3, 1, 4)
-        return asked, queries.new_empty(shape)
-
-    def _look_up(
-        self, attention: Attention, queries: Tensor
-    ) -> tuple[Callable[[Tensor, Tensor, Tensor | None], None], Tensor]:
-        """softmax(scale x queries . keys + bias) . values, and where it will be, [rows x slots, inner]."""
+    def _queries(self, attention: Attention, asked: Tensor) -> tuple[Action, Tensor]:
+        """From queries [rows x slots, inner] to scaled ones [rows x key heads, heads that share x slots, width]."""
         attend, cache, scale = attention.attend, self.cache, attention.scale
-        found = torch.empty_like(queries)
         shared = attend.heads // attend.kv_heads
-        joined = found.view(cache.rows, attend.inner) if cache.slots == 1 else None
+        split = asked.view(cache.rows, cache.slots, attend.kv_heads, shared, attend.head_width).permute(0, 2, 3, 1, 4)
+        queries = asked.new_empty(cache.rows * attend.kv_heads, shared * cache.slots, attend.head_width)
+        place = queries.view(split.shape)
+        return lambda: torch.mul(split, scale, out=place), queries
+
+    def _found(self, attention: Attention, queries: Tensor) -> tuple[Tensor, Action, Tensor]:
+        """Where the heads' outputs go (shaped like `queries`), and from there side by side [rows x slots, inner]."""
+        attend, cache = attention.attend, self.cache
+        found = torch.empty_like(queries)
+        if cache.slots == 1:
+            return found, lambda: None, found.view(cache.rows, attend.inner)
+        shared = attend.heads // attend.kv_heads
         split = found.view(cache.rows, attend.kv_heads, shared, cache.slots, attend.head_width).permute(0, 3, 1, 2, 4)
-        target = joined if joined is not None else queries.new_empty(cache.rows * cache.slots, attend.inner)
-        place = target.view(split.shape)
-        nothing = torch.zeros(1)
-
-        def look(key: Tensor, value: Tensor, bias: Tensor | None) -> None:
-            if bias is None:
-                scores = torch.baddbmm(nothing, queries, key, beta=0, alpha=scale)
-            else:
-                scores = torch.baddbmm(bias, queries, key, alpha=scale)
-            torch.bmm(torch.softmax(scores, -1), value, out=found)
-            if joined is None:
-                place.copy_(split)
-
-        return look, target
+        joined = found.new_empty(cache.rows * cache.slots, attend.inner)
+        place = joined.view(split.shape)
+        return found, lambda: place.copy_(split), joined
 
     def _absorbed(self, attention: Attention, key: Tensor, value: Tensor, before: Tensor) -> None:
         """One row alone: the projections of query and output are multiplied into the source's keys and values once.

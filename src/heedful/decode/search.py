@@ -86,6 +86,13 @@ def top(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return values, places.gather(1, where)
 
 
+def _largest(scores: Tensor) -> Tensor:
+    """Where the largest of each row stands (NumPy's search is several times faster than torch's)."""
+    if scores.device.type != "cpu":
+        return scores.argmax(-1)
+    return torch.from_numpy(scores.numpy().argmax(-1))
+
+
 def answer(node: Node | None, options: Options, score: float, finished: bool) -> Hypothesis:
     """The hypothesis that ends in `node`."""
     ids: list[int] = []
@@ -134,7 +141,7 @@ class Chains:
     def _tokens(self, logits: Tensor, logprobs: Tensor, length: int) -> Tensor:
         sampling = self.options.sampling
         if sampling is None:  # logits, because two that differ in the last bit may have the same log-probability
-            return top(logits, 1)[1][:, 0]
+            return _largest(logits)
         at = lambda numbers: float(numbers[min(length, len(numbers)) - 1])  # rows that have ended draw anything
         chances = [at(numbers) for row in self.uniforms for numbers in row]
         return draw(logprobs, torch.tensor(chances, dtype=torch.float64, device=logprobs.device), sampling)

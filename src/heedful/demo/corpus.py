@@ -23,6 +23,7 @@ SOURCE = "en"
 TARGETS = ("de", "fr", "es")
 ORDER = (SOURCE, *TARGETS)  # of the texts in a frame
 KINDS = tuple(dict.fromkeys(frame.kind for frame in FRAMES))
+TURNS = (*KINDS, "dates", "lists")  # what takes longest to learn comes twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def _stream(seed: int, split: Split) -> Iterator[Example]:
     frames = {kind: [frame for frame in FRAMES if frame.kind == kind] for kind in KINDS}
     while True:
         for target_language in TARGETS:
-            for kind in KINDS:
+            for kind in TURNS:
                 frame = draw.choice(frames[kind])
                 filled = [slot.fill(draw) for slot in frame.slots]
                 source, target = (

@@ -79,7 +79,7 @@ def words_of(pieces: Sequence[str], whole: Sequence[str] = ()) -> tuple[list[str
 
 
 def align(
-    weights: Tensor, target_pieces: Sequence[str], source_pieces: Sequence[str], whole: Sequence[str]
+    weights: Tensor, target_pieces: Sequence[str], source_pieces: Sequence[str], whole: Sequence[str] = ()
 ) -> Alignment:
     """Token weights [target tokens, source tokens] by words: summed over the pieces attended to, averaged over those
     that attend. `target_pieces` are the pieces written."""

@@ -18,6 +18,7 @@ from typing import Literal
 from .style import COLOURS, PAGE, PICTURE
 
 DASHES = ("", "7 4", "2 4", "10 4 2 4", "4 2", "1 5")
+HUGE = 1e300  # beyond it bounds and ticks would overflow; such a value is drawn as little as an infinite one
 Align = Literal["text", "number"]
 
 
@@ -273,7 +274,7 @@ def _label(label: str) -> str:
 
 
 def _shown(y: float, scale: str) -> bool:
-    return math.isfinite(y) and (scale == "linear" or y > 0)
+    return -HUGE < y < HUGE and (scale == "linear" or y > 1 / HUGE)
 
 
 def _thin(points: Sequence[tuple[float, float]], most: int = 400) -> list[tuple[float, float]]:

@@ -8,7 +8,7 @@ Gradients arrive as SUMS over tokens and are divided once, after all micro-batch
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,14 +20,13 @@ from .distributed import World
 
 
 class Optimizer:
-    """Loshchilov & Hutter 2019, in torch's fused form. No weight decay on vectors (norms and biases).
+    """Loshchilov & Hutter 2019, algorithm 2. No weight decay on vectors (norms and biases).
 
     Call order of a step: `backward` of every micro-batch, `total`, then `update` or `drop`.
     """
 
     def __init__(self, model: nn.Module, training: Training, precision: Literal["fp32", "bf16"] = "fp32") -> None:
-        self.model = model
-        self.clip = training.clip
+        self.training = training
         self.updates = 0
         self.working: dict[str, nn.Parameter] = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.weights: dict[str, Tensor] = dict(self.working)
@@ -39,18 +38,8 @@ class Optimizer:
                 parameter.data = parameter.data.to(torch.bfloat16)
                 gather = _gather_into(self.weights[name])
                 self._hooks.append(parameter.register_post_accumulate_grad_hook(gather))  # type: ignore[no-untyped-call]
-        matrices = [w for w in self.weights.values() if w.dim() > 1]
-        vectors = [w for w in self.weights.values() if w.dim() <= 1]
-        self._adam = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": training.weight_decay},
-                {"params": vectors, "weight_decay": 0.0},
-            ],
-            lr=training.rate,
-            betas=training.betas,
-            eps=training.eps,
-            fused=next(iter(self.weights.values())).device.type in ("cpu", "cuda"),
-        )
+        self.means = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+        self.squares = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
 
     def total(self, world: World) -> float:
         """Add up the gradients of all ranks; returns the norm of the sum."""
@@ -60,18 +49,25 @@ class Optimizer:
         for weight in self.weights.values():
             if weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
-        return float(torch.nn.utils.get_total_norm(self._gradients()))
+        return float(torch.nn.utils.get_total_norm(list(self._gradients().values())))
 
+    @torch.no_grad()
     def update(self, rate: float, tokens: float, norm: float) -> None:
-        """One AdamW update from the mean gradient, the sum over `tokens` of them; its norm is `norm` until clipped."""
-        coefficient = 1.0 / tokens
-        if self.clip > 0:
-            coefficient *= min(1.0, self.clip / (norm + 1e-6))
-        torch._foreach_mul_(self._gradients(), coefficient)
-        for group in self._adam.param_groups:
-            group["lr"] = rate
-        self._adam.step()
+        """One update from the mean gradient, the sum over `tokens` of them; its norm is `norm` until it is clipped."""
+        clip, coefficient = self.training.clip, 1.0 / tokens
+        if clip > 0:
+            coefficient *= min(1.0, clip / (norm + 1e-6))
+        gradients = self._gradients()
+        torch._foreach_mul_(list(gradients.values()), coefficient)
         self.updates += 1
+        matrices = [name for name, weight in self.weights.items() if weight.dim() > 1]
+        vectors = [name for name, weight in self.weights.items() if weight.dim() <= 1]
+        for names, decay in ((matrices, self.training.weight_decay), (vectors, 0.0)):
+            if names:
+                weights, grads, means, squares = (
+                    [group[name] for name in names] for group in (self.weights, gradients, self.means, self.squares)
+                )
+                adamw(weights, grads, means, squares, self.updates, rate, self.training, decay)
         self.drop()
         self._refresh_working()
 
@@ -82,29 +78,17 @@ class Optimizer:
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """What a checkpoint holds, by file: the fp32 weights, and both moments under `NAME.mean`, `NAME.square`."""
-        moments = {}
-        for name, weight in self.weights.items():
-            state = self._adam.state.get(weight) or {}
-            moments[f"{name}.mean"] = state.get("exp_avg", torch.zeros_like(weight))
-            moments[f"{name}.square"] = state.get("exp_avg_sq", torch.zeros_like(weight))
+        moments = {f"{name}.mean": mean for name, mean in self.means.items()}
+        moments |= {f"{name}.square": square for name, square in self.squares.items()}
         return {"model": {name: weight.detach() for name, weight in self.weights.items()}, "optimizer": moments}
 
     def restore(self, weights: dict[str, Tensor], moments: dict[str, Tensor], updates: int) -> None:
-        """Take over what `tensors` gave, after so many updates. UserError if it belongs to another model."""
+        """Take over what `tensors` gave after so many updates. UserError if it belongs to another model."""
         self.set_weights(weights)
         self.updates = updates
-        self._adam.state.clear()
-        if not updates:
-            return
-        for name, weight in self.weights.items():
-            count = torch.tensor(float(updates), device=weight.device)
-            mean, square = moments[f"{name}.mean"], moments[f"{name}.square"]
-            state: dict[str, Any] = {
-                "step": count,
-                "exp_avg": torch.empty_like(weight).copy_(mean),
-                "exp_avg_sq": torch.empty_like(weight).copy_(square),
-            }
-            self._adam.state[weight] = state
+        for name in self.weights:
+            self.means[name].copy_(moments[f"{name}.mean"])
+            self.squares[name].copy_(moments[f"{name}.square"])
 
     def set_weights(self, weights: dict[str, Tensor]) -> None:
         """Copy weights by name into the truth and the working copy."""
@@ -126,10 +110,11 @@ class Optimizer:
             parameter.grad = None
         for hook in self._hooks:
             hook.remove()
-        self._adam.state.clear()
+        self.means.clear()
+        self.squares.clear()
 
-    def _gradients(self) -> list[Tensor]:
-        return [weight.grad for weight in self.weights.values() if weight.grad is not None]
+    def _gradients(self) -> dict[str, Tensor]:
+        return {name: weight.grad for name, weight in self.weights.items() if weight.grad is not None}
 
     def _sum_over(self, world: World) -> None:
         """One all-reduce over all gradients end to end; afterwards they are views of that bucket."""
@@ -152,6 +137,39 @@ class Optimizer:
             for name, parameter in self.working.items():
                 if parameter is not self.weights[name]:
                     parameter.copy_(self.weights[name])
+
+
+def adamw(
+    weights: list[Tensor],
+    gradients: list[Tensor],
+    means: list[Tensor],
+    squares: list[Tensor],
+    update: int,
+    rate: float,
+    training: Training,
+    decay: float,
+) -> None:
+    """The `update`-th AdamW update (the first is 1), in place, in one fused pass.
+
+    Not torch.optim.AdamW: merely constructing it imports torch's compiler, 2.4 s of CPU time. The kernel is the same;
+    where a device has none, the same formula in several passes.
+    """
+    (beta1, beta2), eps, device = training.betas, training.eps, weights[0].device
+    if device.type in ("cpu", "cuda") and hasattr(torch, "_fused_adamw_"):
+        count = torch.tensor(float(update), device=device)
+        torch._fused_adamw_(
+            weights, gradients, means, squares, [], [count] * len(weights), lr=rate, beta1=beta1, beta2=beta2,
+            weight_decay=decay, eps=eps, amsgrad=False, maximize=False,
+        )  # fmt: skip
+        return
+    torch._foreach_mul_(weights, 1.0 - rate * decay)
+    torch._foreach_lerp_(means, gradients, 1.0 - beta1)
+    torch._foreach_mul_(squares, beta2)
+    torch._foreach_addcmul_(squares, gradients, gradients, 1.0 - beta2)
+    roots = torch._foreach_sqrt(squares)
+    torch._foreach_div_(roots, (1.0 - beta2 ** update) ** 0.5)
+    torch._foreach_add_(roots, eps)
+    torch._foreach_addcdiv_(weights, means, roots, -rate / (1.0 - beta1 ** update))
 
 
 def _gather_into(master: Tensor) -> Callable[[Tensor], None]:
