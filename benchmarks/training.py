@@ -312,7 +312,7 @@ def equality(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     adam = optimizer(ours)
     batches = random_batches(pairs, 50)
     largest = 0.0
-    for number, rows in enumerate(batches):
+    for rows in batches:
         source, target, labels = translation_batch(pairs, rows)
         sums = ours({"source": source, "target": target}, {"next_token": labels})["next_token"]
         finish(ours, adam, sums.loss / sums.count)
@@ -320,7 +320,7 @@ def equality(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
         largest = max(largest, abs(mine - other))
     return {
         "transformers": {"loss of step 50": other},
-        "heedful": {"loss of step 50": mine, "steps": number + 1, "largest difference": largest},
+        "heedful": {"loss of step 50": mine, "steps": len(batches), "largest difference": largest},
     }
 
 

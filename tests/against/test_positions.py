@@ -46,3 +46,9 @@ def test_rotation_is_that_of_gpt_neox() -> None:
     angle = torch.cat([angle, angle], -1)[None]
     wanted, _ = apply_rotary_pos_emb(states, states, angle.cos(), angle.sin())
     torch.testing.assert_close(rotate(states, (cosine, sine)), wanted, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize(("buckets", "furthest", "two_sided"), [(2, 128, True), (1, 9, False), (4, 2, False)])
+def test_too_few_buckets_are_refused(buckets: int, furthest: int, two_sided: bool) -> None:
+    with pytest.raises(ValueError, match="buckets a side"):
+        bucket(torch.arange(3), buckets, furthest, two_sided)

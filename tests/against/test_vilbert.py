@@ -154,7 +154,9 @@ def test_every_attention_map() -> None:
             lengths = [mask.sum(1).tolist() for mask in (masks()[stream], masks()[attended])]
             for row, weights in keeper.weights(f"{address}.weights").items():
                 queries, keys = lengths[0][row], lengths[1][row]
-                assert_close("ViLBERT: attention", weights[:, :queries, :keys], outputs()[name][row, :, :queries, :keys])
+                assert_close(
+                    "ViLBERT: attention", weights[:, :queries, :keys], outputs()[name][row, :, :queries, :keys]
+                )
                 assert float(weights[:, :queries, keys:].abs().sum()) == 0.0
             compared += 1
     assert compared == len([name for name in outputs() if name.startswith("attn.")]) == len(keeper.seen)

@@ -86,7 +86,9 @@ def hand_made() -> Plan:
     both = Step(
         blocks=(
             Block(stream="text", attends=(Attend(stream="picture", **cross), Attend(stream="text", **own)), **around),
-            Block(stream="picture", attends=(Attend(stream="text", **cross), Attend(stream="picture", **own)), **around),
+            Block(
+                stream="picture", attends=(Attend(stream="text", **cross), Attend(stream="picture", **own)), **around
+            ),
         )
     )
     return Plan(
@@ -197,7 +199,10 @@ def draw_row(stream: Stream, length: int, rng: np.random.Generator) -> Row:
         return row
     boxes = torch.from_numpy(rng.random((length, sizes.box), np.float32))
     if isinstance(sizes, plan.Patches):
-        return {"pixels": torch.from_numpy(rng.random((length, sizes.channels * sizes.edge**2), np.float32)), "boxes": boxes}
+        return {
+            "pixels": torch.from_numpy(rng.random((length, sizes.channels * sizes.edge**2), np.float32)),
+            "boxes": boxes,
+        }
     return {"features": torch.from_numpy(rng.standard_normal((length, sizes.features), np.float32)), "boxes": boxes}
 
 
@@ -242,7 +247,9 @@ def padded(rows: Rows, dtype: torch.dtype = torch.float32, more: int = 2) -> tup
     for stream, some in rows.items():
         longest = max(length(row) for row in some) + more
         keep = torch.tensor([[i < length(row) for i in range(longest)] for row in some])
-        noise = lambda value, missing: torch.randint(0, 2, (missing,)) if value.ndim == 1 else torch.randn(missing, value.shape[1])
+        noise = lambda value, missing: (
+            torch.randint(0, 2, (missing,)) if value.ndim == 1 else torch.randn(missing, value.shape[1])
+        )
         filled = {
             name: torch.cat([torch.cat([row[name], noise(row[name], longest - length(row))]) for row in some])
             for name in some[0]

@@ -58,9 +58,7 @@ def gradients(model: Model) -> dict[str, Tensor]:
     """Gradients by the parameters' names in files; zeros where none arrived."""
     holder = _holder(model.plan)
     with torch.no_grad():
-        for (name, place), (same, parameter) in zip(
-            holder.named_parameters(), model.named_parameters(), strict=True
-        ):
+        for (name, place), (same, parameter) in zip(holder.named_parameters(), model.named_parameters(), strict=True):
             assert name == same
             place.copy_(torch.zeros_like(parameter) if parameter.grad is None else parameter.grad)
     return {name: tensor.clone() for name, tensor in holder.tensors().items()}

@@ -236,6 +236,7 @@ def logits(plan: Plan, tensors: Weights, states: dict[str, Tensor]) -> dict[str,
                 assert pool is not None
                 x = x * ACTIVATIONS[pool.activation](weighed.linear(f"{stream}.pool", states[stream][:1]))
         if head.transform:
-            x = weighed.norm(head.norm, f"{address}.norm", ACTIVATIONS[head.transform](weighed.linear(f"{address}.transform", x)))
+            x = ACTIVATIONS[head.transform](weighed.linear(f"{address}.transform", x))
+            x = weighed.norm(head.norm, f"{address}.norm", x)
         made[head.name] = weighed.linear(f"{address}.output", x * head.scale)
     return made

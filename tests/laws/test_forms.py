@@ -48,6 +48,34 @@ def test_packed_is_padded_is_each_row_alone(
 
 @NAMES
 @KERNELS
+def test_padded_on_the_left(name: str, which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Positions are data: padding may stand anywhere if the positions say where tokens are."""
+    cases.kernel(monkeypatch, which)
+    made, model = cases.PLANS[name], cases.model_of(name)
+    rows = cases.draw(made)
+    given, places = cases.padded(rows)
+    for stream, some in given.items():
+        longest = some.layout.longest
+        flip = lambda value, longest=longest: value.view(-1, longest, *value.shape[1:]).flip(1).flatten(0, 1)
+        lengths = torch.tensor([[cases.length(row)] for row in rows[stream]])
+        some.layout = Layout(
+            some.layout.lengths,
+            keep=some.layout.keep.flip(1),
+            positions=(torch.arange(longest) - longest + lengths).clamp(min=0).view(-1),
+        )
+        # Each row moves to the right as it is, so it is turned round twice: whole, and its tokens again.
+        for field in ("ids", "segments", "features", "boxes", "pixels"):
+            if getattr(some, field, None) is not None:
+                moved = flip(getattr(some, field)).clone()
+                real = some.layout.keep.view(-1)
+                moved[real] = getattr(some, field)[places[stream]]
+                setattr(some, field, moved)
+    shifted = {stream: states[given[stream].layout.keep.view(-1)] for stream, states in encode(model, given).items()}
+    assert_all_close("padded on the left == packed", shifted, encode(model, cases.packed(rows)))
+
+
+@NAMES
+@KERNELS
 @DTYPES
 def test_uniform_is_packed_is_each_row_alone(
     name: str, which: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch

@@ -49,6 +49,9 @@ def test_two_processes_are_one_that_accumulates(tmp_path: Path, accumulate: int)
     for one, other in zip(ours, theirs, strict=True):
         assert set(one) == set(other)
         for key, value in one.items():
+            if isinstance(value, str):
+                assert value == other[key]
+                continue
             assert value == pytest.approx(other[key], rel=1e-5, abs=1e-6), (key, one, other)
     for name, tensor in finished(tmp_path / "two").items():
         torch.testing.assert_close(tensor, finished(tmp_path / "one")[name], rtol=1e-5, atol=1e-6)

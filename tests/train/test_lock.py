@@ -43,6 +43,11 @@ def test_the_kernel_releases_a_dead_holders_lock(tmp_path: Path) -> None:
         pass
 
 
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="lock: cannot be written: No such file"), Lock(tmp_path / "none"):
+        pass
+
+
 @pytest.mark.parametrize("note", [b"", b"{", b"[]", b'{"pid": 1}'])
 def test_a_note_that_cannot_be_read(tmp_path: Path, note: bytes) -> None:
     with Lock(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from heedful.train import loop as loop_module
 from heedful.train.distributed import connect
 from heedful.train.journal import exact, read
 from heedful.train.loop import train
+from heedful.train.optimizer import Optimizer
 
 
 @pytest.fixture(autouse=True)
@@ -275,6 +277,43 @@ def test_five_in_a_row_go_back_to_the_checkpoint_and_on_with_the_data(tmp_path: 
         step_loop(tmp_path / "stopped", stopping, steps=25, keep=99)
     step_loop(tmp_path / "stopped", StandIn(poisoned=poisoned))
     same_run(tmp_path / "run", tmp_path / "stopped")
+
+
+class Signalled(StandIn):
+    """Sends its process a SIGTERM while the micro-batch with this number is collated."""
+
+    left = -1
+
+    def collate(self, micro_batch: object, epoch: int) -> standin.Batch:
+        if epoch != -1 % 1000:
+            self.left -= 1
+            if self.left == -1:
+                os.kill(os.getpid(), signal.SIGTERM)
+        return super().collate(micro_batch, epoch)
+
+
+@pytest.mark.parametrize("stop", [10, 12, 14, 16])
+def test_a_signal_changes_nothing_even_where_steps_fail(tmp_path: Path, stop: int) -> None:
+    """Steps 12 to 16 fail. What a signal saved just before, or among them, is not what the run goes back to."""
+    poisoned = {(1, 4), (1, 5), (1, 6), (2, 0), (2, 1)}
+    step_loop(tmp_path / "whole", StandIn(poisoned=poisoned), steps=25, keep=1)
+    task = Signalled(poisoned=poisoned)
+    task.left = stop
+    outcome = train(task, begin(tmp_path / "run", steps=25, keep=1), connect("cpu", 1), silent=True)
+    assert (outcome.step, outcome.exit_code) == (stop + 1, 143)
+    step_loop(tmp_path / "run", StandIn(poisoned=poisoned))
+    same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_state_of_another_version(tmp_path: Path) -> None:
+    run = begin(tmp_path / "run", steps=5)
+    checkpoint.publish(run.folder, 5, standin_tensors(), {"step": 5, "updates": "five"})
+    with pytest.raises(UserError, match=r"state\.json: .*another version"):
+        step_loop(run.folder)
+
+
+def standin_tensors() -> dict[str, dict[str, torch.Tensor]]:
+    return Optimizer(StandIn().model, standin.recipe().training).tensors()
 
 
 def test_gives_up_after_three_times(tmp_path: Path) -> None:

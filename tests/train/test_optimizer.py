@@ -94,6 +94,15 @@ def test_bf16_master_moves_by_less_than_bf16_can() -> None:
     assert model.weight.grad is not None  # hooks are gone
 
 
+def test_bf16_tables_of_the_model_come_back_whole() -> None:
+    model = nn.Linear(2, 2)
+    model.register_buffer("table", torch.full((3,), 1 / 3), persistent=False)
+    optimizer = Optimizer(model, Training(), "bf16")
+    assert model.table.dtype == torch.bfloat16
+    optimizer.release()
+    assert torch.equal(model.table, torch.full((3,), 1 / 3))
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_restore(precision: str) -> None:
     def made(seed: int) -> tuple[nn.Module, Optimizer]:

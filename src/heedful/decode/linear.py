@@ -32,7 +32,7 @@ class Linear:
         self.turned = self.weight.t().contiguous() if self.packed is None else self.weight.t()
 
     def into(self, inputs: Tensor, outputs: Tensor) -> Action:
-        """The product as an action: reads `inputs` [rows, inputs], writes `outputs` [rows, outputs], both contiguous."""
+        """The product as an action: from `inputs` [rows, inputs] into `outputs` [rows, outputs], both contiguous."""
         if self.packed is not None:
             packed = self.packed
             return lambda: outputs.copy_(packed(inputs))
@@ -73,7 +73,7 @@ def _threads() -> Callable[[int], object] | None:
                 library = ctypes.CDLL(str(path))
             except OSError:
                 continue
-            for name in ("scipy_openblas_set_num_threads64_", "openblas_set_num_threads64_", "openblas_set_num_threads"):
+            for name in ("scipy_openblas_set_num_threads64_", "scipy_openblas_set_num_threads"):
                 if hasattr(library, name):
                     function = getattr(library, name)
                     function.argtypes, function.restype = [ctypes.c_int], None

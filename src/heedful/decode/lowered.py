@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -56,11 +57,16 @@ def lowered(model: Model, head: Head, choices: Choices | None) -> Lowered | None
     """The model's lowered step, made anew if a weight has changed; None for plans that take the general path."""
     known = _lowered.get(model)
     parameters = list(model.parameters()) if known is None else known.parameters
-    state = (*(number for p in parameters for number in (p.data_ptr(), p._version)), head.name, choices)
+    state = (*(number for p in parameters for number in (p.data_ptr(), _version(p))), head.name, choices)
     if known is None or known.state != state:
         step = _lower(model, head, choices) if _supported(model, head) else None
         known = _lowered[model] = Known(parameters, state, step)
     return known.step
+
+
+def _version(parameter: Tensor) -> int:
+    """Counts the changes of a parameter; those made in inference mode are not counted by torch."""
+    return -1 if parameter.is_inference() else parameter._version
 
 
 def _supported(model: Model, head: Head) -> bool:
@@ -77,8 +83,8 @@ def _lower(model: Model, head: Head, choices: Choices | None) -> Lowered:
     stream = head.streams[0]
     blocks = [(address, block) for step in model.steps for address, block in step if block.plan.stream == stream]
     final = any(isinstance(step, FinalNorm) and step.stream == stream for step in model.plan.steps)
-    # Chosen where the packed form beats F.linear by far. Where it does so for wide outputs only (`packed_output`), NumPy
-    # on the turned weight was faster still.
+    # Where the packed form beats F.linear for wide outputs only (`packed_output`), NumPy on the turned weight was
+    # faster still.
     packed = choices is not None and choices.packed_linear
     linears: Linears = {}
     for _, block in blocks:
@@ -87,7 +93,8 @@ def _lower(model: Model, head: Head, choices: Choices | None) -> Lowered:
                 linears[id(module)] = Linear(module.weight, module.bias, packed)
     output = model.heads[head.name].output
     embedding = model.streams[stream].embedding
-    assert isinstance(output, nn.Linear) and isinstance(embedding, TokenEmbedding)
+    assert isinstance(output, nn.Linear)
+    assert isinstance(embedding, TokenEmbedding)
     last = Linear(output.weight, output.bias, packed)
     norm = model.streams[stream].norm if final else None
     return Lowered(blocks, norm, embedding, linears, last, head.scale)
@@ -167,8 +174,9 @@ class LoweredStepper:
         if not self.actions:
             self._lay_out()
         self._embed(tokens)
-        for action in self.actions:
-            action()
+        with np.errstate(all="ignore"):  # numbers that are not numbers are the search's to mark
+            for action in self.actions:
+                action()
         return self.logits
 
     def fork(self, slots: int) -> None:
@@ -194,8 +202,11 @@ class LoweredStepper:
         for address, block in weights.blocks:
             for attention in block.attentions:
                 before = self.now if not block.pre else self._normalize(attention.norm, self.now, self.normal)
-                joined = self._own(attention, layer, before) if attention.own else self._other(attention, address, before)
-                layer += attention.own
+                if attention.own:
+                    joined: Tensor | None = self._own(attention, layer, before)
+                    layer += 1
+                else:
+                    joined = self._other(attention, address, before)
                 if joined is not None:
                     self._multiply(attention.output, joined, self.change)
                 self._residual(block, attention.norm)
@@ -241,7 +252,8 @@ class LoweredStepper:
 
     def _feed(self, block: Block, before: Tensor) -> None:
         feed = block.feedforward
-        assert feed is not None and block.plan.feedforward is not None
+        assert feed is not None
+        assert block.plan.feedforward is not None
         inner = before.new_empty(len(before), block.plan.feedforward.width)
         gated = torch.empty_like(inner) if feed.gate is not None else inner
         self._multiply(feed.inner, before, inner)

@@ -6,7 +6,7 @@ A hypothesis is a chain of nodes that leads back to its first token; the search 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -171,127 +171,169 @@ class Chains:
             self.uniforms = [self.uniforms[row] for row in rows]
 
 
-@dataclass
+@dataclass(slots=True)
+class Ended:
+    """A hypothesis of a beam that has ended: its score, its last token, and the slot it descends from."""
+
+    score: float
+    step: int
+    parent: int
+    token: int
+    logprob: float
+    finished: bool
+
+
+@dataclass(slots=True)
 class Sentence:
-    """The beam of one row: ends of hypotheses that live, and those that have ended, best first."""
+    """The beam of one row. `steps` holds, for every step, the slots' tokens, parents and tokens' log-probabilities."""
 
     longest: int
-    alive: list[Node]
-    ended: list[tuple[float, Node, bool]] = field(default_factory=list)
+    steps: list[tuple[list[int], list[int], list[float]]] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
     done: bool = False
-    broken: bool = False
 
-
-Candidate = tuple[float, int, int, float]  # total, parent, token, the token's own log-probability
+    def chain(self, slot: int, step: int) -> tuple[list[int], list[float]]:
+        """Tokens and log-probabilities of what stood in `slot` after `step` steps."""
+        ids, logprobs = [], []
+        for tokens, parents, own in reversed(self.steps[:step]):
+            ids.append(tokens[slot])
+            logprobs.append(own[slot])
+            slot = parents[slot]
+        return ids[::-1], logprobs[::-1]
 
 
 class Beam:
     """Beam search. Of each row, the 2 x beam likeliest continuations are looked at, so that `beam` of them go on even
-    if as many end."""
+    if as many end. Rows where nothing ends, which is nearly all of the time, cost no more than a look at their tokens.
+    """
 
     def __init__(self, rows: Sequence[Row], options: Options, vocab: int) -> None:
         self.options, self.beam = options, options.beam
-        self.sentences = [Sentence(row.longest, []) for row in rows]
+        self.sentences = [Sentence(row.longest) for row in rows]
         self.totals: Tensor | None = None
-        self.advance = self._advance_hf if options.length_penalty == "hf" else self._advance
+        self.is_done = self._is_done_hf if options.length_penalty == "hf" else self._is_done
 
     def choose(self, logits: Tensor, logprobs: Tensor, length: int) -> Choice:
-        rows = len(self.sentences)
+        rows, beam = len(self.sentences), self.beam
         slots = logprobs.shape[0] // rows
-        must_end = self.options.length_penalty != "hf" and self.options.end is not None
-        if must_end:
+        if self.options.length_penalty != "hf" and self.options.end is not None:
             last = [number for number, sentence in enumerate(self.sentences) if length >= sentence.longest]
             if last:
                 logprobs = _only(logprobs, last, slots, self.options.end)
-        values, tokens = top(logprobs, min(2 * self.beam, logprobs.shape[1]))
+        values, tokens = top(logprobs, 2 * beam)
         per = values.shape[1]
         totals = values.view(rows, slots, per)
         if self.totals is not None:
             totals = totals + self.totals[:, :, None]
-        best, where = totals.flatten(1).topk(min(2 * self.beam, slots * per), -1)
-        chosen = tokens.view(rows, slots * per).gather(1, where)
+        totals, where = totals.flatten(1).topk(min(2 * beam, slots * per), -1)
         own = values.view(rows, slots * per).gather(1, where)
-        columns = zip(best.tolist(), (where // per).tolist(), chosen.tolist(), own.tolist(), strict=True)
-        next_tokens, next_parents, next_totals, finished = [], [], [], []
-        for number, (sentence, column) in enumerate(zip(self.sentences, columns, strict=True)):
-            parents = self.advance(sentence, list(zip(*column, strict=True)), length)
+        tokens = tokens.view(rows, slots * per).gather(1, where)
+        parents = where // per
+        ranks, finished = self._ranks(totals.tolist(), tokens.tolist(), parents.tolist(), own.tolist(), length)
+        if ranks is None:
+            self.totals = totals[:, :beam]
+            return Choice(tokens[:, :beam].flatten(), parents[:, :beam], finished)
+        index = torch.tensor(ranks, device=totals.device)
+        real = index >= 0
+        index = index.clamp(min=0)
+        self.totals = totals.gather(1, index).where(real, 2 * UNREAL)
+        return Choice(tokens.gather(1, index).flatten(), parents.gather(1, index), finished)
+
+    def _ranks(
+        self,
+        totals: list[list[float]],
+        tokens: list[list[int]],
+        parents: list[list[int]],
+        own: list[list[float]],
+        length: int,
+    ) -> tuple[list[list[int]] | None, list[int]]:
+        """Which candidates of each row live on (-1: none, the slot is idle; None: the first of every row), and the rows
+        that are done."""
+        beam, end = self.beam, self.options.end
+        ranks: dict[int, list[int]] = {}
+        finished = []
+        for row, sentence in enumerate(self.sentences):
+            if not sentence.done:
+                best = tokens[row]
+                plain = len(best) >= beam and end not in best[:beam] and length < sentence.longest
+                if plain and totals[row][0] == totals[row][0]:
+                    sentence.steps.append((best[:beam], parents[row][:beam], own[row][:beam]))
+                    sentence.done = bool(sentence.ended) and self.is_done(sentence, totals[row][0], length)
+                else:
+                    ranks[row] = self._split(sentence, totals[row], tokens[row], parents[row], own[row], length)
             if sentence.done:
-                finished.append(number)
-                parents = [0] * self.beam
-                next_tokens.append([0] * self.beam)
-                next_totals.append([0.0] * self.beam)
-            else:
-                next_tokens.append([node.token for node in sentence.alive])
-                next_totals.append([node.total for node in sentence.alive])
-            next_parents.append(parents)
-        device = logprobs.device
-        self.totals = torch.tensor(next_totals, device=device)
-        ids = torch.tensor(next_tokens, device=device).flatten()
-        return Choice(ids, torch.tensor(next_parents, device=device), finished)
-
-    def _advance(self, sentence: Sentence, candidates: list[Candidate], length: int) -> list[int]:
-        """Average and GNMT; returns the parents of those that live on."""
-        ends = self.options.end
-        last = length >= sentence.longest
-        parents = self._split(sentence, candidates, length, lambda token: last or token == ends)
-        if last or sentence.broken or not sentence.alive or len(sentence.ended) >= self.beam * self.options.patience:
-            sentence.done = True
-        elif len(sentence.ended) >= self.options.best:
-            # A log-probability only falls; the kindest length it could still be divided by:
-            kindest = max((length + 1, sentence.longest), key=self.options.penalty)
-            worst = sorted(score for score, _, _ in sentence.ended)[-self.options.best]
-            sentence.done = self.options.normalized(sentence.alive[0].total, kindest) <= worst
-        return parents
-
-    def _advance_hf(self, sentence: Sentence, candidates: list[Candidate], length: int) -> list[int]:
-        """The rules of transformers 5.23, `generation/utils.py`, `_beam_search`, with `early_stopping=False`."""
-        end, last = self.options.end, length >= sentence.longest
-        parents = self._split(sentence, candidates, length, lambda token: last or token == end)
-        sentence.ended.sort(key=lambda ended: -ended[0])
-        del sentence.ended[self.beam :]
-        if last or sentence.broken or not sentence.alive:
-            sentence.done = True
-        elif len(sentence.ended) == self.beam:
-            possible = self.options.normalized(sentence.alive[0].total, length)
-            sentence.done = not possible > sentence.ended[-1][0]
-        return parents
+                finished.append(row)
+        if not ranks:
+            return None, finished
+        return [ranks.get(row, list(range(beam))) for row in range(len(self.sentences))], finished
 
     def _split(
-        self, sentence: Sentence, candidates: list[Candidate], length: int, stops: Callable[[int], bool]
+        self,
+        sentence: Sentence,
+        totals: list[float],
+        tokens: list[int],
+        parents: list[int],
+        own: list[float],
+        length: int,
     ) -> list[int]:
-        """Candidates, best first, become hypotheses that have ended (only among the first `beam`) or live on."""
-        alive: list[Node] = []
-        parents: list[int] = []
-        for rank, (total, parent, token, own) in enumerate(candidates):
-            if total != total:  # not a number: the row ends with what it has
-                sentence.broken = True
-                return []
-            stop = stops(token)
-            if stop and rank >= self.beam:
-                continue
-            if not stop and len(alive) == self.beam:
-                continue
-            node = Node(token, total, own, sentence.alive[parent] if sentence.alive else None)
-            if not stop:
-                alive.append(node)
-                parents.append(parent)
-            elif total > UNREAL:
-                ended = self.options.end is not None and token == self.options.end
-                sentence.ended.append((self.options.normalized(total, length), node, ended))
-        if alive:
-            while len(alive) < self.beam:  # a vocabulary smaller than the beam
-                alive.append(Node(alive[0].token, 2 * UNREAL, 0.0, None))
-                parents.append(0)
-        sentence.alive = alive
-        return parents
+        """Candidates, best first, end (only among the first `beam`) or live on; the ranks of those that do."""
+        idle = [-1] * self.beam
+        if any(total != total for total in totals):  # not numbers: the row is left with what it has
+            sentence.done = True
+            return idle
+        last = length >= sentence.longest
+        alive: list[int] = []
+        for rank, token in enumerate(tokens):
+            if not last and token != self.options.end:
+                if len(alive) < self.beam:
+                    alive.append(rank)
+            elif rank < self.beam and totals[rank] > UNREAL:
+                score = self.options.normalized(totals[rank], length)
+                sentence.ended.append(
+                    Ended(score, length - 1, parents[rank], token, own[rank], token == self.options.end)
+                )
+        sentence.ended.sort(key=lambda ended: -ended.score)
+        if self.options.length_penalty == "hf":
+            del sentence.ended[self.beam :]
+        if not alive:
+            sentence.done = True
+            return idle
+        # A vocabulary smaller than the beam leaves slots idle.
+        padded = (alive + [alive[0]] * self.beam)[: self.beam]
+        sentence.steps.append(([tokens[r] for r in padded], [parents[r] for r in padded], [own[r] for r in padded]))
+        sentence.done = self.is_done(sentence, totals[alive[0]], length)
+        return (alive + idle)[: self.beam]
+
+    def _is_done(self, sentence: Sentence, best: float, length: int) -> bool:
+        """Average and GNMT; `best` is the log-probability of the best hypothesis alive."""
+        options, ended = self.options, sentence.ended
+        if len(ended) >= self.beam * options.patience:
+            return True
+        if len(ended) < options.best:
+            return False
+        # A log-probability only falls; it is best divided by the largest penalty that is still ahead.
+        kindest = max(options.penalty(length + 1), options.penalty(sentence.longest))
+        return best / kindest <= ended[options.best - 1].score
+
+    def _is_done_hf(self, sentence: Sentence, best: float, length: int) -> bool:
+        """The rules of transformers 5.23, `generation/utils.py`, `_beam_search`, with `early_stopping=False`."""
+        if len(sentence.ended) < self.beam:
+            return False
+        return not self.options.normalized(best, length) > sentence.ended[-1].score
 
     def answers(self, row: int) -> list[Hypothesis]:
-        sentence, best = self.sentences[row], self.options.best
+        sentence, options = self.sentences[row], self.options
         if not sentence.ended:
-            alive = sentence.alive[0] if sentence.alive else None
-            return [answer(alive, self.options, -math.inf, False)]
-        ranked = sorted(sentence.ended, key=lambda ended: -ended[0])[:best]
-        return [answer(node, self.options, score, ended) for score, node, ended in ranked]
+            ids, logprobs = sentence.chain(0, len(sentence.steps))
+            return [Hypothesis(ids, -math.inf, False, logprobs if options.logprobs else None)]
+        found = []
+        for ended in sentence.ended[: options.best]:
+            ids, logprobs = sentence.chain(ended.parent, ended.step)
+            logprobs.append(ended.logprob)
+            if not ended.finished:
+                ids.append(ended.token)
+            found.append(Hypothesis(ids, ended.score, ended.finished, logprobs if options.logprobs else None))
+        return found
 
     def keep(self, rows: Sequence[int]) -> None:
         self.sentences = [self.sentences[row] for row in rows]

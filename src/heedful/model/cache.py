@@ -160,7 +160,7 @@ class Cache:
         return self._settled_bias[stream]
 
     def own_bias(self, attend: Attend, table: Tensor | None) -> Tensor | None:
-        """Ancestry, window and relative positions of this step: [rows, 1 or heads, 1 or slots, cells]; None: nothing."""
+        """Ancestry, window, relative positions of this step: [rows, 1 or heads, 1 or slots, cells]; None: nothing."""
         query = self.position[:, None, None, None]
         bias = None
         if attend.positions in ("alibi", "buckets"):

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ..errors import UserError
-from .plan import Plan
+from .plan import Attend, Plan
 from .shapes import count
 
 FORMAT = 1
@@ -67,11 +67,24 @@ def _check(plan: Plan) -> None:
             raise ValueError(f"the head {head.name!r} reads a pooled vector of a stream without one")
     for _, address, block in plan.blocks():
         for attend in block.attends:
-            if attend.kv_heads < 1 or attend.heads % attend.kv_heads:
-                raise ValueError(f"{address}: {attend.heads} heads cannot share {attend.kv_heads} key heads evenly")
+            _check_attend(f"{address}.{attend.stream}", attend, own=attend.stream == block.stream)
     shapes = plan.shapes()
     for name, shape in shapes.items():
         if min(shape) < 1 or max(shape) >= 2**31:
             raise ValueError(f"{name} has shape {shape}; sizes are 1 to {2**31 - 1}")
     if sum(count(shape) for shape in shapes.values()) > MOST_PARAMETERS:
         raise ValueError(f"more than {MOST_PARAMETERS} parameters")
+
+
+def _check_attend(address: str, attend: Attend, own: bool) -> None:
+    if attend.kv_heads < 1 or attend.heads % attend.kv_heads:
+        raise ValueError(f"{address}: {attend.heads} heads cannot share {attend.kv_heads} key heads evenly")
+    if attend.window is not None and attend.window < 1:
+        raise ValueError(f"{address}: a window of {attend.window} sees nothing; it is 1 or more")
+    if attend.positions == "rotary" and attend.head_width % 2:
+        raise ValueError(f"{address}: rotary positions turn pairs; a head width of {attend.head_width} is odd")
+    if attend.positions == "buckets" and (attend.buckets < 4 or attend.bucket_distance < attend.buckets):
+        raise ValueError(f"{address}: {attend.buckets} buckets up to distance {attend.bucket_distance} do not fit")
+    if not own and (attend.mask != "open" or attend.positions != "none"):
+        # Positions of two streams are not comparable, and a cache prepares another stream's keys once.
+        raise ValueError(f"{address}: only an own stream can be seen causally or by relative position")

@@ -28,6 +28,10 @@ class Mask:
     length: int = 0
     parts: tuple[Mask, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.window is not None and self.window < 1:
+            raise ValueError(f"a window of {self.window} lets a token see nothing; 1 is the least, the token itself")
+
     def __and__(self, other: Mask) -> Mask:
         if self.kind == "open":
             return other

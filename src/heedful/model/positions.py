@@ -69,6 +69,10 @@ def bucket(distance: Tensor, buckets: int, furthest: int, two_sided: bool) -> Te
     else:
         distance = (-distance).clamp(min=0)
     exact = buckets // 2
+    if not 0 < exact < furthest:
+        raise ValueError(
+            f"{buckets} relative buckets a side need at least 2, and a distance above {exact}, not {furthest}"
+        )
     far = exact + (
         torch.log(distance.clamp(min=1).float() / exact) / math.log(furthest / exact) * (buckets - exact)
     ).long().clamp(max=buckets - exact - 1)

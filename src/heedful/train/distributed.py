@@ -2,7 +2,7 @@
 
 `--processes N` starts N copies of the same command with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set, as torchrun
 does; under torchrun the same command finds them set. Over several machines the run folder must be a shared one.
-The parent imports no torch and holds no memory; it passes signals on and outlives nobody.
+The parent only waits: it passes signals on, and no rank outlives it.
 """
 
 from __future__ import annotations

@@ -26,14 +26,14 @@ from .journal import Journal
 from .optimizer import Optimizer
 from .progress import Moment, Screen, memory
 from .run import Run
-from .schedule import ENDING, rate
+from .schedule import ENDING, Pace, rate
 from .state import Cursor, State, Taken, draw_seed
 from .task import Task
 from .tensors import tensor_bytes
 
 STREAK = 5  # steps skipped in a row that send a run back to its newest checkpoint
 ROLLBACKS = 3  # times that this may happen without a new checkpoint in between
-EARLIEST_PACE = 0.1  # of the time limit: a cosine or linear schedule knows its pace by then, or by the end of warm-up
+NEW_PACE = 0.04  # of the time limit: so often a cosine or linear schedule learns how fast steps are
 
 
 class Outcome(Struct, frozen=True):
@@ -108,9 +108,10 @@ class Loop:
             found = checkpoint.newest(self.run.folder, lambda line: None, sweep=False)
         if found is None:
             self.state.elapsed = spent
+            self.state.pace = Pace(elapsed=spent)
         else:
             self._restore(found)
-            self.state = msgspec.convert(found.state, State)
+            self.state = _state_of(found)
             self.cursor = Cursor(self.task.micro_batches, self.state.epoch, self.state.position)
             self.screen.note(f"resuming {self.run.folder} from step {self.state.step}")
         self._clock = time.monotonic() - self.state.elapsed
@@ -133,15 +134,16 @@ class Loop:
             ended = state.time_up or state.step == training.steps
             if votes.signalled and not ended:
                 self.signal = self.interrupts.received or int(votes.signals // votes.signalled)
-                return self._save(votes)
+                return self._save(votes, scheduled=False)
             # While steps are being skipped there is nothing new to validate, and an older state to go back to.
             if state.streak and not ended:
                 continue
             validate = ended or state.step % training.validate_every == 0
             if validate:
                 self._validate()
-            if validate or state.step % training.save_every == 0 or votes.save:
-                self._save(votes)
+            scheduled = validate or state.step % training.save_every == 0
+            if scheduled or votes.save:
+                self._save(votes, scheduled)
 
     def _step(self) -> Votes:
         """One update; or, if a loss or a gradient is not finite, a step that only counts."""
@@ -200,10 +202,10 @@ class Loop:
 
     def _wants_pace(self, elapsed: float) -> bool:
         """Whether a schedule that ends with the time limit must now learn how fast steps are (see `Pace`)."""
-        if not self.paced or self.state.pace.step:
+        if not self.paced:
             return False
         assert self.limit is not None
-        return self.state.step >= self.training.warmup or elapsed >= EARLIEST_PACE * self.limit
+        return elapsed - self.state.pace.elapsed >= NEW_PACE * self.limit
 
     # -- mishaps -----------------------------------------------------------------------------------------------------
 
@@ -219,9 +221,13 @@ class Loop:
             self._roll_back()
 
     def _roll_back(self) -> None:
-        """Weights and moments of the newest checkpoint. Steps and data go on from here: what led astray is behind."""
+        """Weights and moments of the last checkpoint. Steps and data go on from here: what led astray is behind.
+
+        One that was saved for a clock or a signal does not count: a run without that signal would not have it.
+        """
         state = self.state
-        found = checkpoint.newest(self.run.folder, self.screen.note, sweep=False)
+        found = None if state.scheduled is None else self._good(state.scheduled)
+        found = found or checkpoint.newest(self.run.folder, self.screen.note, sweep=False)
         remedy = "lower training.rate, lengthen training.warmup or lower training.clip"
         if found is None or state.rollbacks == ROLLBACKS:
             why = "no checkpoint to go back to" if found is None else f"going back {ROLLBACKS} times did not help"
@@ -257,12 +263,13 @@ class Loop:
         self.task.model.train()
         return scores
 
-    def _save(self, votes: Votes) -> None:
+    def _save(self, votes: Votes, scheduled: bool) -> None:
         """Publish a checkpoint; where the disk refuses, say so and go on."""
         began, state, run = time.monotonic(), self.state, self.run
         if self.paced:
             state.pace = state.pace.redrawn(state.step, votes.elapsed, votes.end)
-        state.rollbacks = 0
+        if scheduled:
+            state.scheduled, state.rollbacks = state.step, 0
         self._saved = began
         if self.journal is None:
             return
@@ -275,8 +282,8 @@ class Loop:
             self.screen.note(checkpoint.explain(run.folder, state.step, error, needed))
             self._record("not saved", error=str(error))
             return
-        best = [] if state.best_step is None else [state.best_step]
-        checkpoint.prune(run.folder, self.training.keep, protect={*best, *state.validated})
+        needed = {step for step in (state.best_step, state.scheduled, *state.validated) if step is not None}
+        checkpoint.prune(run.folder, self.training.keep, protect=needed)
         self._seconds["save"] = time.monotonic() - began
         self._record("saved", time=self._seconds["save"])
 
@@ -333,3 +340,11 @@ class Loop:
         left = [] if self.limit is None else [self.limit - state.elapsed]
         left += [] if steps is None else [(steps - state.step) * seconds_a_step]
         self.screen.step(Moment(state.step, steps, line["loss"], line["rate"], speed, min(left), used))
+
+
+def _state_of(found: checkpoint.Checkpoint) -> State:
+    try:
+        return msgspec.convert(found.state, State)
+    except msgspec.ValidationError as error:
+        path = found.folder / "state.json"
+        raise UserError(f"{path}: {error}; it was written by another version of heedful: continue with that") from None

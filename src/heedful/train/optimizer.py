@@ -26,13 +26,17 @@ class Optimizer:
     """
 
     def __init__(self, model: nn.Module, training: Training, precision: Literal["fp32", "bf16"] = "fp32") -> None:
-        self.training = training
+        self.model, self.training = model, training
         self.updates = 0
         self.working: dict[str, nn.Parameter] = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.weights: dict[str, Tensor] = dict(self.working)
         self._bucket: Tensor | None = None
         self._hooks: list[RemovableHandle] = []
+        self._tables: list[tuple[Tensor, Tensor]] = []  # the model's buffers and their fp32 content
         if precision == "bf16":
+            self._tables = [(table, table.data) for table in model.buffers() if table.is_floating_point()]
+            for table, _ in self._tables:
+                table.data = table.data.to(torch.bfloat16)
             self.weights = {name: p.detach().float().clone() for name, p in self.working.items()}
             for name, parameter in self.working.items():
                 parameter.data = parameter.data.to(torch.bfloat16)
@@ -108,6 +112,9 @@ class Optimizer:
         for name, parameter in self.working.items():
             parameter.data = self.weights[name].detach()
             parameter.grad = None
+        for table in self.model.buffers():
+            if table.is_floating_point():
+                table.data = next((full for own, full in self._tables if own is table), table.data.float())
         for hook in self._hooks:
             hook.remove()
         self.means.clear()

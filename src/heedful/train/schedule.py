@@ -59,7 +59,7 @@ class Pace(Struct, frozen=True):
     def redrawn(self, step: int, elapsed: float, limit: float) -> Pace:
         """The line from here to the end at `limit` seconds, at the speed since the last one: no jump, new slope.
 
-        The very first line starts where warm-up ends (progress stays 0 till then).
+        The first line is drawn after the first stretch of time (progress stays 0 till then), the later ones correct it.
         """
         here = self.at(step)
         seconds_per_step = (elapsed - self.elapsed) / max(1, step - self.step)

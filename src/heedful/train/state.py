@@ -16,7 +16,8 @@ class State(Struct):
     """`epoch` and `position` are the next micro-batch to be taken; random numbers need no place (see `draw_seed`).
 
     `updates` leaves out skipped steps; `streak` counts steps skipped in a row. `validated` are the steps that were
-    validated and saved, newest last; `elapsed` is in seconds and goes on counting after a resume.
+    validated and saved, newest last; `scheduled` is the last step saved by the recipe, not for a clock or a signal.
+    `elapsed` is in seconds and goes on counting after a resume.
     """
 
     step: int = 0
@@ -27,6 +28,7 @@ class State(Struct):
     skipped: int = 0
     streak: int = 0
     rollbacks: int = 0
+    scheduled: int | None = None
     pace: Pace = field(default_factory=Pace)
     validated: list[int] = field(default_factory=list)
     best_step: int | None = None
