@@ -60,6 +60,7 @@ class Training(Section, frozen=True):
     """One loop for all tasks. `batch_tokens` counts real target tokens of one micro-batch; a step sums `accumulate`.
 
     `limit` bounds wall time ("20m", "90s", "2h"); `steps` bounds steps; at least one is set, the first reached ends.
+    `warmup` counts the steps of a rising rate (None: chosen by the run's length).
     `rate` is the peak learning rate (for "noam": the factor of Vaswani et al. 2017, equation 3).
     `average` averages the weights of the last so many validations' checkpoints into the finished model (1: none).
     """
@@ -71,7 +72,7 @@ class Training(Section, frozen=True):
     optimizer: Literal["adamw"] = "adamw"
     rate: float = 1e-3
     schedule: Literal["noam", "inverse-sqrt", "cosine", "linear", "constant"] = "inverse-sqrt"
-    warmup: int = 1000
+    warmup: int | None = None
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = 1e-9
     weight_decay: float = 0.0

@@ -33,7 +33,9 @@ def read_plan(folder: Path) -> Plan:
     if (inside / "config.json").exists():
         folder = inside
     elif (folder / "recipe.toml").exists():
-        raise UserError(f"{folder}: the run is not finished, so it holds no model; continue it with: heedful resume")
+        raise UserError(
+            f"{folder}: the run is not finished, so it holds no model; continue it with: heedful resume {folder}"
+        )
     return read_config(folder)[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,7 @@ def test_sampling_is_seeded(translator: Translator) -> None:
     answers = []
     for seed in (1, 1, 2):
         out = io.BytesIO()
-        options = {"temperature": 2.0, "seed": seed}
+        options = {"sample": True, "temperature": 2.0, "seed": seed}
         translate_stream(translator, io.BytesIO(b"alpha beta gamma\n" * 5), out, options)
         answers.append(out.getvalue())
     assert answers[0] == answers[1] != answers[2]
@@ -143,8 +144,13 @@ def test_one_model_for_several_languages(tmp_path: Path) -> None:
             found.translate(["alpha"], tag=wrong)
 
 
+def test_options_of_sampling_need_it(translator: Translator) -> None:
+    with pytest.raises(UserError, match="add --sample"):
+        translate_stream(translator, io.BytesIO(b""), io.BytesIO(), {"seed": 3})
+
+
 def test_a_model_without_languages_takes_no_tag(translator: Translator) -> None:
-    with pytest.raises(UserError, match="no tag"):
+    with pytest.raises(UserError, match="takes no tag"):
         translator.translate(["alpha"], tag="de")
 
 
@@ -166,6 +172,9 @@ def test_held_out_pairs_are_not_trained_on(finished: Path) -> None:
     [
         ("model.preset=bert-tiny", "not an encoder-decoder"),
         ("model.vocab=100", "tokenizer.size"),
+        ("model.positions=learned\nmodel.capacity=8", "model.capacity = 8"),
+        ("training.device=cuda", "finds none here"),
+        ("data.hold_out=150", "at most half"),
         ('data.tags=["de"]\ntask=fill', "task"),
         ('data.tags=["de", "fr"]', "one for each"),
         ('data.source=["/nowhere/a"]', "no such file"),
@@ -179,6 +188,15 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path, change: str, message: str
     assert "\n" not in str(told.value)
 
 
+def test_a_refused_run_leaves_the_folder_free(tmp_path: Path) -> None:
+    settings = [*write_corpus(tmp_path), "training.steps=2"]
+    (tmp_path / "b.src").write_bytes(b"\xff\n")
+    with pytest.raises(UserError, match="not UTF-8"):
+        dev = [f'data.dev_{side}=["{tmp_path}/b.src"]' for side in ("source", "target")]
+        train(parse_recipe({}, [*settings, *dev]), tmp_path / "run")
+    assert train(parse_recipe({}, settings), tmp_path / "run") == 0
+
+
 def test_a_run_is_not_begun_twice(finished: Path) -> None:
     with pytest.raises(UserError, match="heedful resume"):
         train(parse_recipe({}, [*write_corpus(finished.parent), "training.steps=2"]), finished)
@@ -190,13 +208,14 @@ def test_an_unfinished_run_is_no_translator(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_a_flipped_bit_is_found(finished: Path, tmp_path: Path) -> None:
-    import shutil
-
-    copy = tmp_path / "model"
-    shutil.copytree(finished / "model", copy)
-    weights = bytearray((copy / "model.safetensors").read_bytes())
-    weights[-5] ^= 1
-    (copy / "model.safetensors").write_bytes(weights)
-    with pytest.raises(UserError, match="damaged"):
-        load(copy)
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_flipped_bit_is_found(finished: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(finished / "model", tmp_path / "model")
+    file = tmp_path / "model" / name
+    content = file.read_bytes()
+    for place in random.Random(1).sample(range(len(content)), 5):
+        flipped = bytearray(content)
+        flipped[place] ^= 1
+        file.write_bytes(flipped)
+        with pytest.raises(UserError):
+            load(tmp_path / "model")

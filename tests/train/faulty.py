@@ -21,8 +21,9 @@ class Disk:
     """Counts the system calls below a folder and lets the N-th one fail: `error` None kills, else that errno is raised.
 
     Synced content and synced names are remembered, so `after_power_cut` can rebuild what a machine that lost its power
-    at that moment would find, under two models of a file system: "names" (all names are there, but data only if
-    synced) and "nothing" (neither names nor data unless synced).
+    at that moment would find, under three models of a file system, all of which keep data only if synced: "names" (all
+    names are there), "nothing" (names are as they were synced) and "losses" (what is gone is gone, but what is new is
+    there only if synced).
     """
 
     def __init__(self, root: Path, patch: pytest.MonkeyPatch, at: int = 0, error: int | None = None) -> None:
@@ -113,9 +114,12 @@ class Disk:
             into.write_bytes(self._data.get(identity, b"\0" * size))
             return
         into.mkdir(parents=True)
-        if model == "names" and path is not None:
-            names = {child.name: self._identity[child] for child in path.iterdir()}
+        synced = self._names.get(identity, {})
+        if model == "nothing" or path is None:
+            names, path = synced, None
         else:
-            names = self._names.get(identity, {})
+            names = {child.name: self._identity[child] for child in path.iterdir()}
+            if model == "losses":
+                names = {name: child for name, child in names.items() if synced.get(name) == child}
         for name, child in names.items():
-            self._rebuild(child, path / name if model == "names" and path else None, into / name, model)
+            self._rebuild(child, path / name if path else None, into / name, model)

@@ -105,7 +105,7 @@ def test_death_at_every_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         run = tmp_path / f"run-{at}"
         disk, done = save_on(run, monkeypatch, at, None)
         assert not done
-        for model in ("names", "nothing"):
+        for model in ("names", "nothing", "losses"):
             outcomes.add(check(disk.after_power_cut(model, tmp_path / f"{model}-{at}"), (1, 2)))
         outcomes.add(check(run, (1, 2)))
         assert not list((run / "checkpoints").glob(".tmp-*"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 import numpy as np
+import xxhash
 
 from ..config import Data, Recipe
 from ..errors import UserError
@@ -18,17 +19,18 @@ SIDES = ("source", "target")
 READ_FOR_TOKENIZER = 1_000_000  # pairs; more change a vocabulary little and cost memory
 
 
-def prepare(recipe: Recipe, folder: Path) -> list[Counts]:
+def prepare(recipe: Recipe, folder: Path) -> list[str]:
     """Tokenizers and shards in `folder`, from the recipe's files; what is there and still right is used again.
 
-    Returns the counts of every training part. Without dev files some examples, drawn by seed, are held out.
+    Returns a line for each corpus that says what became of it. Without dev files some examples, drawn by seed, are held
+    out.
     """
     folder.mkdir(parents=True, exist_ok=True)
     parts = parts_of(recipe.data)
     files = [path for data in parts for dev in (False, True) for path in paths(data, dev=dev)]
     options = msgspec.to_builtins((recipe.tokenizer, recipe.seed, recipe.data.longest, recipe.data.hold_out))
     tokenizers = _tokenizers(recipe, folder, key_of(files, [], {"of": "tokenizer", "options": options}))
-    counts = []
+    lines = []
     for number, data in enumerate(parts):
         sampling = None
         if recipe.tokenizer.sampling:
@@ -44,8 +46,15 @@ def prepare(recipe: Recipe, folder: Path) -> list[Counts]:
                     sampling=sampling if name == "train" else None,
                 )  # fmt: skip
             if name == "train":
-                counts.append(shards.counts)
-    return counts
+                lines.append(_line(data, shards.counts, len(held)))
+    return lines
+
+
+def _line(data: Data, counts: Counts, held: int) -> str:
+    parts = [f"data: {' '.join([*data.tags, ''])}{counts.kept} pairs to train on"]
+    parts += [f"left out: {counts.empty} with an empty side, {counts.long} longer than {data.longest} tokens"]
+    parts += [f"held out for validation: {held}"] if held else []
+    return "; ".join(parts)
 
 
 def parts_of(data: Data) -> list[Data]:
@@ -97,9 +106,11 @@ def _held_out(recipe: Recipe, data: Data, number: int) -> frozenset[int]:
         return frozenset()
     total = sum(1 for _ in read_pairs(data))
     if total < 2:
-        raise UserError(f"{total} pairs are too few: one for training and one held out are needed")
+        raise UserError(f"too few pairs ({total}): one to train on and one to hold out are needed")
     wanted = recipe.data.hold_out or min(1000, max(1, total // 20))
-    drawn = np.random.default_rng((recipe.seed, number)).choice(total, size=min(wanted, total // 2), replace=False)
+    if wanted > total // 2:
+        raise UserError(f"data.hold_out = {wanted} of {total} pairs leaves too few to train on; at most half")
+    drawn = np.random.default_rng((recipe.seed, number)).choice(total, size=wanted, replace=False)
     return frozenset(drawn.tolist())
 
 
@@ -142,9 +153,14 @@ def save_tokenizers(folder: Path, tokenizers: dict[str, Tokenizer]) -> None:
             tokenizer.save(folder / f"tokenizer.{side}.json")
 
 
-def load_tokenizers(folder: Path) -> dict[str, Tokenizer]:
-    """What `save_tokenizers` wrote."""
-    if (folder / "tokenizer.source.json").exists():
-        return {side: Tokenizer.load(folder / f"tokenizer.{side}.json") for side in SIDES}
-    joint = Tokenizer.load(folder / "tokenizer.json")
-    return {"source": joint, "target": joint}
+def load_tokenizers(folder: Path, fingerprints: Mapping[str, str] | None = None) -> dict[str, Tokenizer]:
+    """What `save_tokenizers` wrote; with `fingerprints` by side, UserError unless the files are those, byte for byte."""
+    apart = (folder / "tokenizer.source.json").exists()
+    files = {side: folder / (f"tokenizer.{side}.json" if apart else "tokenizer.json") for side in SIDES}
+    loaded = {file: Tokenizer.load(file) for file in set(files.values())}
+    for side, file in files.items():
+        if fingerprints is not None and fingerprints.get(side) != xxhash.xxh3_128_hexdigest(file.read_bytes()):
+            raise UserError(
+                f"{file}: damaged, or not the tokenizer that the model was trained with; copy the model again"
+            )
+    return {side: loaded[file] for side, file in files.items()}

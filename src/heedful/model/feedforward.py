@@ -28,7 +28,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class FeedForward(nn.Module):
-    """output(activation(inner(x))), or output(activation(gate(x)) * inner(x)) where gated; `norm` is the block's to use."""
+    """output(activation(inner(x))), or output(activation(gate(x)) * inner(x)) where gated. The block uses `norm`."""
 
     def __init__(self, sizes: plan.FeedForward, width: int, around: plan.Norm) -> None:
         super().__init__()

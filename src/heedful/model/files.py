@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import xxhash
 
 from ..errors import UserError
 from .plan import Attend, Plan
@@ -18,8 +19,9 @@ MOST_PARAMETERS = 10**12
 
 
 def write_config(folder: Path, plan: Plan, extra: dict[str, Any]) -> None:
-    """config.json in `folder`; `extra` are the other top-level keys."""
+    """config.json in `folder`; `extra` are the other top-level keys. A seal over all of it finds what was changed."""
     tree = {"format": FORMAT, **extra, "plan": msgspec.to_builtins(plan)}
+    tree = {"seal": _seal(tree), **tree}
     text = msgspec.json.format(msgspec.json.encode(tree), indent=1)
     temporary = folder / ".config.json.tmp"
     temporary.write_bytes(text + b"\n")
@@ -41,15 +43,22 @@ def read_config(folder: Path) -> tuple[Plan, dict[str, Any]]:
         raise UserError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(tree, dict) or "format" not in tree or "plan" not in tree:
         raise UserError(f"{path}: no 'format' and 'plan'; this is not a heedful model")
-    number = tree.pop("format")
+    number = tree["format"]
     if number != FORMAT:
         raise UserError(f"{path}: format {number!r}; this version reads {FORMAT}; update heedful")
+    if "seal" in tree and tree.pop("seal") != _seal(tree):
+        raise UserError(f'{path}: changed since it was written; copy the model again, or remove "seal" if you meant to')
+    del tree["format"]
     try:
         plan = msgspec.convert(tree.pop("plan"), Plan)
         _check(plan)
     except (msgspec.ValidationError, ValueError, LookupError) as error:
         raise UserError(f"{path}: the plan does not fit together: {error}") from None
     return plan, tree
+
+
+def _seal(tree: dict[str, Any]) -> str:
+    return xxhash.xxh3_128_hexdigest(msgspec.json.encode(tree, order="deterministic"))
 
 
 def _check(plan: Plan) -> None:

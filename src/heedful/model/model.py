@@ -233,6 +233,7 @@ class Model(nn.Module):
         tensors = {name: tensor.float().contiguous().clone() for name, tensor in self.tensors().items()}
         temporary = folder / ".model.safetensors.tmp"
         save_file(tensors, temporary)
+        temporary.chmod(0o644)  # the library makes it private; a model is there to be read
         digest = _digest(temporary)
         os.replace(temporary, weights)
         write_config(folder, self.plan, {**(extra or {}), "weights": {"xxh3_128": digest}})

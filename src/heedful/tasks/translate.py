@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,10 +15,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..config import Decoding, Recipe
+from ..config import Decoding, Recipe, Training, seconds
 from ..data.batches import Batches
 from ..data.corpora import Corpora, Part
-from ..data.parallel import SIDES, load_tokenizers, prepare, save_tokenizers
+from ..data.parallel import SIDES, load_tokenizers, parts_of, prepare, save_tokenizers
 from ..data.readers import read_pairs, resolve
 from ..data.shards import Shards
 from ..decode.engine import decode
@@ -29,6 +31,7 @@ from ..model.heads import Labels
 from ..model.layout import Layout
 from ..model.model import Model
 from ..model.model import load as load_model
+from ..model.plan import Plan, Tokens
 from ..model.presets import plan
 from ..text.tokenizer import Tokenizer
 from ..train import distributed, loop
@@ -99,15 +102,20 @@ class Translation:
         return {"loss": nll / count, "accuracy": correct / count}
 
     def finish(self, run: Path, model: nn.Module) -> None:
-        """RUN/model: weights, config.json with what decoding needs to know, tokenizers."""
+        """RUN/model, whole or not at all: weights, tokenizers, config.json with what decoding needs to know."""
         assert isinstance(model, Model)
         extra = {
             "task": "translate",
             "tags": self.recipe.data.tags,
             "decoding": msgspec.to_builtins(self.recipe.decoding),
+            "tokenizers": {side: tokenizer.fingerprint for side, tokenizer in self.tokenizers.items()},
         }
-        model.save(run / "model", extra)
-        save_tokenizers(run / "model", self.tokenizers)
+        partial = run / ".tmp-model"
+        shutil.rmtree(partial, ignore_errors=True)
+        model.save(partial, extra)
+        save_tokenizers(partial, self.tokenizers)
+        shutil.rmtree(run / "model", ignore_errors=True)
+        partial.rename(run / "model")
 
 
 # ---- sizes ----------------------------------------------------------------------------------------------------------
@@ -135,22 +143,43 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
         )
     if training.steps is None and training.limit is None:
         training = msgspec.structs.replace(training, limit="60m")
-    return msgspec.structs.replace(recipe, data=data, model=model, training=training, tokenizer=tokenizer)
+    if training.warmup is None:
+        training = msgspec.structs.replace(training, warmup=_warmup(training))
+    recipe = msgspec.structs.replace(recipe, data=data, model=model, training=training, tokenizer=tokenizer)
+    parts_of(data)
+    _planned(recipe, {"vocab": tokenizer.size or 0})  # refuse sizes that make no model before anything is written
+    return recipe
 
 
-def build_plan(recipe: Recipe, tokenizers: dict[str, Tokenizer]) -> Any:
+def _warmup(training: Training) -> int:
+    """A tenth of the steps, or what fits a third of the seconds at a step a second; 1,000 for long runs."""
+    expected = training.steps / 10 if training.steps else seconds(training.limit or "60m") / 3
+    return int(min(1000, max(10, expected)))
+
+
+def build_plan(recipe: Recipe, tokenizers: dict[str, Tokenizer]) -> Plan:
     """The recipe's plan with the vocabularies' true sizes."""
+    vocab = {"vocab": tokenizers["source"].vocab_size}
+    if tokenizers["source"] is not tokenizers["target"]:
+        vocab["target_vocab"] = tokenizers["target"].vocab_size
+    return _planned(recipe, vocab)
+
+
+def _planned(recipe: Recipe, vocab: dict[str, int]) -> Plan:
     options = dict(recipe.model)
     name = options.pop("preset", "transformer-mini")
     if {"vocab", "target_vocab"} & options.keys():
         raise UserError("model.vocab is the tokenizer's to say; set tokenizer.size")
-    joint = tokenizers["source"] is tokenizers["target"]
-    vocab = {"vocab": tokenizers["source"].vocab_size}
-    if not joint:
-        vocab["target_vocab"] = tokenizers["target"].vocab_size
     built = plan(name, **options, **vocab)
     if {stream.name for stream in built.streams} != set(SIDES):
         raise UserError(f"model.preset {name!r} is not an encoder-decoder; try transformer-mini")
+    for stream in built.streams:
+        embedding, longest = stream.embedding, recipe.data.longest + 2  # a tag and the end token
+        if isinstance(embedding, Tokens) and embedding.positions == "learned" and embedding.capacity < longest:
+            raise UserError(
+                f"model.capacity = {embedding.capacity} learned positions are fewer than data.longest = "
+                f"{recipe.data.longest} tokens and 2 more; raise one or lower the other"
+            )
     return built
 
 
@@ -163,52 +192,64 @@ def train(recipe: Recipe, out: Path, root: Path | None = None, launch: bool = Fa
     `launch` lets this process start copies of its own command where the recipe wants several; else it trains alone.
     """
     began = time.monotonic()
-    processes = recipe.training.processes
-    if launch and not distributed.inside_group():
-        if (out / "run.json").exists():
-            raise UserError(f"{out}: holds a run already; continue it with: heedful resume {out}")
-        recipe_ = complete(recipe, root)  # mistakes in it are told once, by the parent
-        chosen = choose(recipe_.training, distributed.choose_device(recipe.training.device).type)
+    if out == Path():
+        raise UserError("--out is empty; name a folder for the run")
+    grouped = distributed.inside_group()
+    if not grouped and (out / "run.json").exists():
+        raise UserError(f"{out}: holds a run already; continue it with: heedful resume {out}")
+    if launch and not grouped:
+        device = distributed.choose_device(recipe.training.device).type
+        chosen = choose(complete(recipe, root).training, device)  # mistakes are told once, by the parent
         if chosen.processes > 1:
             return distributed.launch(chosen.processes, chosen.threads)
-    elif not distributed.inside_group():
-        processes = 1
-    world = distributed.connect(recipe.training.device, recipe.training.threads)
-    if world.leader:
+    if distributed.leads():
         recipe = complete(recipe, root)
-        training = msgspec.structs.replace(recipe.training, processes=world.size if processes != 1 else 1)
-        chosen = choose(training, world.device.type, msgspec.to_builtins(hardware.probe()))
-        Run.create(out, recipe, chosen)
-    world.barrier()
-    return _go_on(Run.open(out), world, began)
+        device = distributed.choose_device(recipe.training.device).type
+        training = msgspec.structs.replace(recipe.training, processes=distributed.group_size())
+        run = Run.create(out, recipe, choose(training, device, msgspec.to_builtins(hardware.probe())))
+        try:
+            return _go_on(run, recipe.training.device, began)
+        except UserError:
+            run.withdraw()  # a run refused before its first step leaves the folder free for a better one
+            raise
+    return _go_on(None, recipe.training.device, began, out)
 
 
 def resume(out: Path, launch: bool = False) -> int:
     """Continue a run exactly where it stopped, with the processes and threads it began with; returns the exit code."""
     began = time.monotonic()
     run = Run.open(out)
+    if (run.model / "config.json").exists():
+        print(f"{out}: the run is finished; its model is in {run.model}")
+        return 0
     if run.choices.processes > 1 and not distributed.inside_group():
         if not launch:
             raise UserError(
                 f"{out}: began with {run.choices.processes} processes; continue it with: heedful resume {out}"
             )
         return distributed.launch(run.choices.processes, run.choices.threads)
-    world = distributed.connect(run.choices.device, run.choices.threads)
-    if world.leader and (note := run.changed_versions()):
+    if distributed.leads() and (note := run.changed_versions()):
         print(note)
-    return _go_on(run, world, began)
+    return _go_on(run, run.choices.device, began)
 
 
-def _go_on(run: Run, world: distributed.World, began: float) -> int:
-    kernels = msgspec.convert(run.choices.kernels, hardware.Choices)
-    hardware.apply(msgspec.structs.replace(kernels, threads=run.choices.threads))
-    if world.leader:
-        for counts in prepare(run.recipe, run.data):
-            print(f"data: {counts.kept} pairs of {counts.read}; {counts.empty} empty on a side, {counts.long} too long")
-    world.barrier()
-    task = Translation(run.recipe, run.data, world.device)
-    outcome = loop.train(task, run, world, spent=time.monotonic() - began)
-    world.leave()
+def _go_on(run: Run | None, device: str, began: float, folder: Path | None = None) -> int:
+    """Prepare the data on the leader, then train. The others join when it is done: `connect` waits for all."""
+    with run.lock if run and distributed.leads() else nullcontext():
+        if run and distributed.leads():
+            for line in prepare(run.recipe, run.data):
+                print(line)
+        world = distributed.connect(device, run.choices.threads if run else "auto")
+        if run is None:
+            assert folder is not None
+            run = Run.open(folder)
+        kernels = msgspec.convert(run.choices.kernels, hardware.Choices)
+        hardware.apply(msgspec.structs.replace(kernels, threads=run.choices.threads))
+        task = Translation(run.recipe, run.data, world.device)
+        outcome = loop.train(task, run, world, spent=time.monotonic() - began)
+        world.leave()
+    if outcome.exit_code and world.leader:
+        print(f"stopped after step {outcome.step}; continue with: heedful resume {run.folder}")
     return outcome.exit_code
 
 
@@ -228,6 +269,8 @@ class Translator:
 
         Texts of more tokens than the model was trained on are translated in pieces, joined by a space.
         """
+        if isinstance(texts, str):
+            raise UserError("translate takes a list of texts: translate([text])")
         pieces = [self._pieces(text, tag) for text in texts]
         found = self.search([piece for parts in pieces for piece in parts], options or self.options())
         answers = iter([self.tokenizers["target"].decode(best.ids) for best, *_ in found])
@@ -267,6 +310,8 @@ class Translator:
 def load(path: str | Path) -> Translator:
     """The translator in a model folder, or the finished model in a run's folder."""
     folder = Path(path)
+    if not folder.is_dir():
+        raise UserError(f"{path}: no such folder; -m takes the folder of a run or of a model")
     if not (folder / "config.json").exists() and (folder / "run.json").exists():
         folder = folder / "model"
         if not folder.exists():
@@ -279,9 +324,10 @@ def load(path: str | Path) -> Translator:
     try:
         decoding = msgspec.convert(extra.get("decoding", {}), Decoding)
         tags = msgspec.convert(extra.get("tags", ()), tuple[str, ...])
+        fingerprints = msgspec.convert(extra.get("tokenizers", {}), dict[str, str])
     except msgspec.ValidationError as error:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
-    return Translator(model, load_tokenizers(folder), tags, decoding)
+    return Translator(model, load_tokenizers(folder, fingerprints), tags, decoding)
 
 
 def translate_stream(translator: Translator, lines: BinaryIO, out: BinaryIO, options: Mapping[str, Any]) -> None:
@@ -293,8 +339,10 @@ def translate_stream(translator: Translator, lines: BinaryIO, out: BinaryIO, opt
     chosen = dict(options)
     tag = chosen.pop("tag", None)
     sampling = {key: chosen.pop(key) for key in ("temperature", "top_k", "top_p", "seed") if key in chosen}
-    if chosen.pop("sample", False) or sampling:
+    if chosen.pop("sample", False):
         chosen["sampling"] = Sampling(**sampling)
+    elif sampling:
+        raise UserError(f"{', '.join(sampling)} belong to sampling: add --sample")
     translator.encode("", tag)  # a wrong tag is told before any work
     decoding = translator.options(**chosen)
     for some in _arriving(lines):

@@ -19,6 +19,7 @@ from datetime import timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
+from ..errors import UserError
 from ..model.hardware import available_threads
 
 if TYPE_CHECKING:
@@ -84,6 +85,16 @@ def inside_group() -> bool:
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
+def leads() -> bool:
+    """Whether this process is the leader, or alone, as its environment says."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def group_size() -> int:
+    """How many processes the environment says there are."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def launch(processes: int, threads: int) -> int:
     """Start this very command `processes` times as ranks of one group, and wait; returns the exit code to end with.
 
@@ -144,11 +155,16 @@ def connect(device: str = "auto", threads: int | Literal["auto"] = "auto") -> Wo
 
 
 def choose_device(name: str, local: int = 0) -> torch.device:
-    """"auto": a CUDA device if there is one, else Apple's, else the CPU. `local` numbers the ranks of a machine."""
+    """ "auto": a CUDA device if there is one, else Apple's, else the CPU. `local` numbers the ranks of a machine."""
     import torch
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(name.partition(":")[0], True):
+        raise UserError(
+            f"training.device = {name!r}, but torch {torch.__version__} finds none here; see heedful doctor"
+        )
     if name == "cuda":
         torch.cuda.set_device(local)
         return torch.device("cuda", local)

@@ -282,8 +282,8 @@ class Loop:
             self.screen.note(checkpoint.explain(run.folder, state.step, error, needed))
             self._record("not saved", error=str(error))
             return
-        needed = {step for step in (state.best_step, state.scheduled, *state.validated) if step is not None}
-        checkpoint.prune(run.folder, self.training.keep, protect=needed)
+        protected = {step for step in (state.best_step, state.scheduled, *state.validated) if step is not None}
+        checkpoint.prune(run.folder, self.training.keep, protect=protected)
         self._seconds["save"] = time.monotonic() - began
         self._record("saved", time=self._seconds["save"])
 

@@ -174,9 +174,9 @@ def adamw(
     torch._foreach_mul_(squares, beta2)
     torch._foreach_addcmul_(squares, gradients, gradients, 1.0 - beta2)
     roots = torch._foreach_sqrt(squares)
-    torch._foreach_div_(roots, (1.0 - beta2 ** update) ** 0.5)
+    torch._foreach_div_(roots, (1.0 - beta2**update) ** 0.5)
     torch._foreach_add_(roots, eps)
-    torch._foreach_addcdiv_(weights, means, roots, -rate / (1.0 - beta1 ** update))
+    torch._foreach_addcdiv_(weights, means, roots, -rate / (1.0 - beta1**update))
 
 
 def _gather_into(master: Tensor) -> Callable[[Tensor], None]:

@@ -1,11 +1,11 @@
 """The folder of a run: what it was made from, what was chosen at its start, and where everything lies.
 
-    RUN/recipe.toml     the recipe, complete
-    RUN/run.json        processes, threads, device, precision, kernels, versions: taken from here on resume
-    RUN/data/           tokenizers and token shards
-    RUN/journal.jsonl   one line per step
-    RUN/checkpoints/    step-00001200/ ...
-    RUN/model/          the finished model
+RUN/recipe.toml     the recipe, complete
+RUN/run.json        processes, threads, device, precision, kernels, versions: taken from here on resume
+RUN/data/           tokenizers and token shards
+RUN/journal.jsonl   one line per step
+RUN/checkpoints/    step-00001200/ ...
+RUN/model/          the finished model
 """
 
 from __future__ import annotations
@@ -77,6 +77,12 @@ class Run:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: {error}; restore it from a copy") from None
         return cls(folder, read_recipe(folder / "recipe.toml"), choices, Lock(folder))
+
+    def withdraw(self) -> None:
+        """Make the folder free again, if the run made no checkpoint; prepared data stays, to be used again."""
+        if not (self.folder / "checkpoints").exists():
+            for name in ("run.json", "recipe.toml"):
+                (self.folder / name).unlink(missing_ok=True)
 
     @property
     def journal(self) -> Path:

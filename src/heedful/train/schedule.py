@@ -23,7 +23,7 @@ def rate(training: Training, width: int, step: int, total: int | None = None, pr
     `width` is the model's, which "noam" scales with. Cosine and linear fall to 0 at step `total`; without a total they
     follow `progress` from 0 to 1.
     """
-    warmup = training.warmup
+    warmup = training.warmup or 0
     rising = min(1.0, step / warmup) if warmup else 1.0
     if total is not None:
         progress = (step - warmup) / max(1, total - warmup)
