@@ -30,6 +30,8 @@ from heedful.train import checkpoint
 from heedful.train.journal import exact, read
 
 HALF_SAVED = re.compile(r"\.tmp-\d+-\d+")
+# "anywhere" also hits starting, loading and preparing; the others come after a new checkpoint, so that the run gets on.
+MOMENTS = ("anywhere", "save", "step", "save", "step", "anywhere", "save", "step", "save")
 STUCK = 300.0  # seconds without a new checkpoint after which a run is taken for hanging
 
 
@@ -154,7 +156,7 @@ def main() -> None:
     killed = Victim(folder / "killed", start, arguments.resume, folder / "killed.log")
     draw, inside, moments = random.Random(arguments.seed), 0, []
     for number in range(arguments.kills):
-        moment = draw.choices(("anywhere", "step", "save"), (2, 3, 4))[0]
+        moment = MOMENTS[number % len(MOMENTS)]
         if arguments.kills - number <= arguments.inside - inside:
             moment = "save"
         hit = killed.kill(moment, draw, startup, saves[len(saves) // 2])

@@ -147,7 +147,7 @@ def parse_recipe(tree: dict[str, Any], overrides: list[str] | None = None, where
     try:
         recipe = msgspec.convert(tree, Recipe)
     except msgspec.ValidationError as error:
-        raise UserError(f"{where}: {error}") from None
+        raise UserError(f"{where}: {_plainly(error)}") from None
     _check_values(recipe, where)
     _check_model(recipe.model, where)
     return recipe
@@ -198,10 +198,18 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     tree[last] = value
 
 
+def _plainly(error: msgspec.ValidationError) -> str:
+    """"Expected `float`, got `str` - at `$.training.rate`" as "training.rate: expected float, got str"."""
+    what, _, place = str(error).replace("`", "").partition(" - at $.")
+    return f"{place}: {what[0].lower()}{what[1:]}" if place else what
+
+
 def _check_keys(table: dict[str, Any], known: list[str], where: str, prefix: str) -> None:
     for key in table:
         if key not in known:
-            raise UserError(f"{where}: unknown key {prefix + key!r}; {nearest(key, known)}")
+            homes = [f"{name}.{key}" for name, section in SECTIONS.items() if key in section.__struct_fields__]
+            near = f"did you mean {homes[0]!r}?" if homes and not prefix else nearest(key, known)
+            raise UserError(f"{where}: unknown key {prefix + key!r}; {near}")
 
 
 # key: (smallest, largest) that makes sense; outside it the run could only fail later and less clearly.

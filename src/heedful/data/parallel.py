@@ -154,13 +154,13 @@ def save_tokenizers(folder: Path, tokenizers: dict[str, Tokenizer]) -> None:
 
 
 def load_tokenizers(folder: Path, fingerprints: Mapping[str, str] | None = None) -> dict[str, Tokenizer]:
-    """What `save_tokenizers` wrote; with `fingerprints` by side, UserError unless the files are those, byte for byte."""
+    """What `save_tokenizers` wrote; with `fingerprints` by side, UserError unless the files are those."""
     apart = (folder / "tokenizer.source.json").exists()
     files = {side: folder / (f"tokenizer.{side}.json" if apart else "tokenizer.json") for side in SIDES}
     loaded = {file: Tokenizer.load(file) for file in set(files.values())}
     for side, file in files.items():
         if fingerprints is not None and fingerprints.get(side) != xxhash.xxh3_128_hexdigest(file.read_bytes()):
             raise UserError(
-                f"{file}: damaged, or not the tokenizer that the model was trained with; copy the model again"
+                f"{file}: damaged, or not the tokenizer the model was trained with; copy the model again"
             )
     return {side: loaded[file] for side, file in files.items()}
