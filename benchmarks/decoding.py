@@ -185,8 +185,8 @@ def main() -> None:
                     sep="\n",
                     flush=True,
                 )
-    if arguments.write:
-        print(write("decoding", {"load": busy, "choices": repr(choices), "figures": figures}))
+                if arguments.write:
+                    write("decoding", {"load": busy, "choices": repr(choices), "figures": figures})
 
 
 if __name__ == "__main__":

@@ -198,7 +198,7 @@ def test_no_class_is_named_for_what_it_is_not(file: Path) -> None:
 def test_the_model_swallows_no_options(file: Path) -> None:
     """`**options` hides misspelt names. `families.plan` alone takes any, and checks each against the family."""
     swallowing = {node.name for node in functions(tree(file)) if node.args.kwarg}
-    assert swallowing <= ({"plan"} if file.name == "families.py" else set())
+    assert swallowing <= ({"plan"} if file.name == "presets.py" else set())
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)

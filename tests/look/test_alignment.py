@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from heedful.look.alignment import align, cross_attention, words_of
-from heedful.model.presets import plan
 from heedful.model.model import Model
+from heedful.model.presets import plan
 
 
 def test_words_are_what_spaces_separate():

@@ -15,7 +15,7 @@ from heedful.errors import UserError
 from heedful.tasks import translate
 from heedful.tasks.translate import LONGEST_LINE, Translator, load, resume, train, translate_stream
 
-WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
+WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 
 
 def write_corpus(folder: Path, count: int = 200, seed: int = 0) -> list[str]:
@@ -60,7 +60,8 @@ def test_a_run_can_be_asked_in_order(translator: Translator) -> None:
 
 def test_lines_in_are_lines_out(translator: Translator) -> None:
     hostile = [
-        b"alpha beta\n", b"\n", b"\xff\xfe\x00\n", b"a\x00b\n", b"x\xe2\x80\xa8y\x85z\x0c\x0b\n", b"</s> <pad> <unk>\n", b"\r\n",
+        b"alpha beta\n", b"\n", b"\xff\xfe\x00\n", b"a\x00b\n", b"x\xe2\x80\xa8y\x85z\x0c\x0b\n", b"</s> <pad> <unk>\n",
+        b"\r\n",
         b"y" * (1 << 20) + b"\n", "\U0001f600 é".encode() + b"\n", b" \t \n", b"last without an end",
     ]  # fmt: skip
     out = io.BytesIO()
@@ -191,9 +192,10 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path, change: str, message: str
 def test_a_refused_run_leaves_the_folder_free(tmp_path: Path) -> None:
     settings = [*write_corpus(tmp_path), "training.steps=2"]
     (tmp_path / "b.src").write_bytes(b"\xff\n")
+    dev = [f'data.dev_{side}=["{tmp_path}/b.src"]' for side in ("source", "target")]
+    recipe = parse_recipe({}, [*settings, *dev])
     with pytest.raises(UserError, match="not UTF-8"):
-        dev = [f'data.dev_{side}=["{tmp_path}/b.src"]' for side in ("source", "target")]
-        train(parse_recipe({}, [*settings, *dev]), tmp_path / "run")
+        train(recipe, tmp_path / "run")
     assert train(parse_recipe({}, settings), tmp_path / "run") == 0
 
 
