@@ -130,6 +130,8 @@ class Percent(Number):
 
 @dataclass(frozen=True)
 class Measure:
+    """A slot for a number with one of some units, in their long or short form."""
+
     units: tuple[str, ...]
     number: Number
     length: Literal["short", "long"] = "long"
