@@ -131,6 +131,13 @@ def test_stream_says_the_same() -> None:
     assert [streamed[number] for number in range(10)] == decode(model, given, Options(beam=2, batch=4))
 
 
+def test_a_model_in_training_decodes_without_dropout() -> None:
+    model = translator(seed=1, dropout=0.5)
+    expected = decode(model, sources(4), Options(beam=2))
+    assert decode(model.train(), sources(4), Options(beam=2)) == expected
+    assert model.training
+
+
 def test_empty_and_no_inputs() -> None:
     model = translator()
     assert decode(model, []) == []

@@ -60,9 +60,16 @@ def decode_stream(
         else:
             yield number, [Hypothesis([], 0.0, True, [] if options.logprobs else None)]
     numbers.sort(key=lambda number: -len(inputs[number]))
-    for begin in range(0, len(numbers), options.batch):
-        some = numbers[begin : begin + options.batch]
-        yield from _batch(decoded, some, [inputs[number] for number in some])
+    training = model.training
+    if training:  # no dropout; the caller's mode comes back with the last answer
+        model.eval()
+    try:
+        for begin in range(0, len(numbers), options.batch):
+            some = numbers[begin : begin + options.batch]
+            yield from _batch(decoded, some, [inputs[number] for number in some])
+    finally:
+        if training:
+            model.train()
 
 
 class Decoded:

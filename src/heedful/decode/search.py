@@ -115,7 +115,6 @@ class Chains:
         self.rows, self.options, self.slots = list(rows), options, options.slots
         self.nodes: list[list[Node | None]] = [[None] * self.slots for _ in rows]
         self.ended: list[list[Hypothesis | None]] = [[None] * self.slots for _ in rows]
-        self.chances: list[list[float]] = []
         sampling = options.sampling
         if sampling is not None:
             numbers = [[uniforms(sampling.seed, row.number, n, row.longest) for n in range(self.slots)] for row in rows]

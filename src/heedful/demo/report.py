@@ -146,7 +146,9 @@ def attention_picture(translator: Translator, one: Scored) -> render.Markup:
     whole = [translator.tokenizers["source"].pieces([token])[0] for token in (source[0], source[-1])]
     written = [*tokenizer.pieces(target), whole[1]]
     found = align(weights, written, translator.tokenizers["source"].pieces(source), whole)
-    return render.attention_svg(found.weights.tolist(), found.target, found.source)
+    named = {whole[0]: f"<{whole[0]}>", whole[1]: "(end)"}
+    target_words, source_words = ([named.get(word, word) for word in words] for words in (found.target, found.source))
+    return render.attention_svg(found.weights.tolist(), target_words, source_words)
 
 
 def _samples(scored: Sequence[Scored]) -> render.Section:
