@@ -199,7 +199,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
 
 
 def _plainly(error: msgspec.ValidationError) -> str:
-    """"Expected `float`, got `str` - at `$.training.rate`" as "training.rate: expected float, got str"."""
+    """ "Expected `float`, got `str` - at `$.training.rate`" as "training.rate: expected float, got str"."""
     what, _, place = str(error).replace("`", "").partition(" - at $.")
     return f"{place}: {what[0].lower()}{what[1:]}" if place else what
 

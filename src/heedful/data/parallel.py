@@ -160,7 +160,5 @@ def load_tokenizers(folder: Path, fingerprints: Mapping[str, str] | None = None)
     loaded = {file: Tokenizer.load(file) for file in set(files.values())}
     for side, file in files.items():
         if fingerprints is not None and fingerprints.get(side) != xxhash.xxh3_128_hexdigest(file.read_bytes()):
-            raise UserError(
-                f"{file}: damaged, or not the tokenizer the model was trained with; copy the model again"
-            )
+            raise UserError(f"{file}: damaged, or not the tokenizer the model was trained with; copy the model again")
     return {side: loaded[file] for side, file in files.items()}

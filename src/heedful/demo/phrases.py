@@ -148,6 +148,8 @@ class Measure:
 
 @dataclass(frozen=True)
 class Price:
+    """Amounts of money, standard ("$3.50") or with the currency's name."""
+
     currencies: tuple[str, ...]
     number: Number
     form: Literal["standard", "name"]
