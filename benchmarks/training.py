@@ -141,16 +141,17 @@ def theirs_translation(pairs: list[Pair], drop: float) -> tuple[torch.nn.Module,
 
 
 def theirs_joey(pairs: list[Pair], smoothing: float, drop: float) -> tuple[torch.nn.Module, Step]:
+    from types import SimpleNamespace
+
     from joeynmt.loss import XentLoss
     from joeynmt.model import build_model
     from joeynmt.vocabulary import Vocabulary
 
     torch.manual_seed(0)
-    from types import SimpleNamespace
-
+    pad, start, end = 1, 2, 3  # JoeyNMT's vocabulary begins with unknown, padding, start, end
     special = SimpleNamespace(
         unk_token="<unk>", pad_token="<pad>", bos_token="<s>", eos_token="</s>", sep_token=None,
-        unk_id=3, pad_id=PAD, bos_id=START, eos_id=END, sep_id=None, lang_tags=[],
+        unk_id=0, pad_id=pad, bos_id=start, eos_id=end, sep_id=None, lang_tags=[],
     )  # fmt: skip
     vocabulary = Vocabulary([f"t{i}" for i in range(VOCAB - 4)], special)
     half = {
@@ -159,18 +160,18 @@ def theirs_joey(pairs: list[Pair], smoothing: float, drop: float) -> tuple[torch
     }  # fmt: skip
     config = {"encoder": half, "decoder": half, "tied_embeddings": True, "tied_softmax": True}
     model = build_model(config, src_vocab=vocabulary, trg_vocab=vocabulary)
-    model.loss_function = ("crossentropy", smoothing, 0.0)
+    model.loss_function = ("crossentropy", smoothing)
     assert isinstance(model.loss_function, XentLoss)
     model.train()
     adam = optimizer(model)
 
     def step(rows: np.ndarray) -> tuple[float, int]:
-        source = padded_ids([pairs[i][0] + [END] for i in rows], PAD)
-        target = padded_ids([[START, *pairs[i][1]] for i in rows], PAD)
-        labels = padded_ids([pairs[i][1] + [END] for i in rows], PAD)
-        count = int((labels != PAD).sum())
-        masks = {"src_mask": (source != PAD).unsqueeze(1), "trg_mask": (target != PAD).unsqueeze(1)}
-        lengths = (source != PAD).sum(1)
+        source = padded_ids([pairs[i][0] + [end] for i in rows], pad)
+        target = padded_ids([[start, *pairs[i][1]] for i in rows], pad)
+        labels = padded_ids([pairs[i][1] + [end] for i in rows], pad)
+        count = int((labels != pad).sum())
+        masks = {"src_mask": (source != pad).unsqueeze(1), "trg_mask": (target != pad).unsqueeze(1)}
+        lengths = (source != pad).sum(1)
         loss, *_ = model(
             return_type="loss", src=source, trg_input=target, trg=labels, src_length=lengths, trg_length=None, **masks
         )

@@ -17,8 +17,7 @@ from .show import table
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "sve", "bf16")
 PATHS = {
     "fp32_gemm": "fp32 products",
-    "packed_linear": "packed layers",
-    "packed_output": "packed output",
+    "step": "decoding step",
     "bf16": "bf16",
     "threads": "threads",
 }

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from heedful.decode import linear
 from heedful.decode.lowered import LoweredStepper, lowered
 from heedful.decode.stepper import ModelStepper
+from heedful.model import products
 from heedful.model.embeddings import TokenInput
 from heedful.model.layout import Layout
 from heedful.model.model import Model
@@ -127,7 +127,7 @@ def test_steps_equal_the_uncached_model(case: dict[str, Any]) -> None:
 
 @torch.inference_mode()
 def test_other_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where NumPy's products cannot be used, torch's are; and packed weights."""
+    """Every kernel a probe may choose; and torch's where NumPy's products cannot be used."""
     from heedful.model.hardware import Choices
 
     model = translator(seed=1, spread=2.0)
@@ -136,8 +136,9 @@ def test_other_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     head = model.plan.heads[0]
     reference = ModelStepper(model, head, 3, states, layouts)
     expected = [reference.step(torch.tensor([1, 2, 3])), reference.step(torch.tensor([4, 5, 6]))]
-    for choices in (None, Choices(packed_linear=True)):
-        monkeypatch.setattr(linear, "numpy_is_ours", lambda: False)
+    for kind, ours in (("torch", True), ("numpy", True), ("packed", True), ("numpy", False)):
+        choices = Choices(step=kind)
+        monkeypatch.setattr(products, "numpy_is_ours", lambda ours=ours: ours)
         weights = lowered(model, head, choices)
         assert weights is not None
         steps = LoweredStepper(model, head, weights, 3, states, layouts)

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 import torch
 
-from heedful.model import hardware
-from heedful.model.hardware import Choices, PackedLinear, applied, apply, available_threads, probe
+from heedful.model import hardware, products
+from heedful.model.hardware import Choices, applied, apply, available_threads, probe
 
 
 @pytest.fixture(autouse=True)
@@ -26,13 +26,13 @@ def fixed_times(monkeypatch: pytest.MonkeyPatch, *times: float) -> None:
     def median_times(repetitions: int, *work: Callable[[], object]) -> list[float]:
         for one in work:
             one()
-        return list(times)
+        return [*times, *times[-1:] * len(work)][: len(work)]
 
     monkeypatch.setattr(hardware, "median_times", median_times)
 
 
 def test_choices_survive_json() -> None:
-    chosen = Choices(fp32_gemm="onednn", packed_linear=True, bf16=True, threads=7, reasons={"bf16": "faster"})
+    chosen = Choices(fp32_gemm="onednn", step="packed", bf16=True, threads=7, reasons={"bf16": "faster"})
     assert msgspec.json.decode(msgspec.json.encode(chosen), type=Choices) == chosen
     assert msgspec.convert(msgspec.to_builtins(chosen), Choices) == chosen
 
@@ -44,7 +44,7 @@ def test_probing_leaves_torch_as_it_was() -> None:
     assert before[:2] == (torch.get_num_threads(), torch.backends.mkldnn.matmul.fp32_precision)
     assert torch.equal(before[2], torch.random.get_rng_state())
     assert chosen.threads == available_threads()[0]
-    assert set(chosen.reasons) == {"fp32_gemm", "packed_linear", "packed_output", "bf16", "threads"}
+    assert set(chosen.reasons) == {"fp32_gemm", "step", "bf16", "threads"}
 
 
 def test_what_is_chosen_is_true_fp32() -> None:
@@ -63,10 +63,20 @@ def test_faster_wins_only_if_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "rounds" in rounded.reasons["fp32_gemm"]
 
 
+def test_the_fastest_kernel_of_a_step_wins_if_it_loses_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    fixed_times(monkeypatch, 3.0, 2.0, 1.5)
+    assert probe().step == "packed"
+    fixed_times(monkeypatch, 3.0, 1.0, 1.5)
+    assert probe().step == "numpy"
+    times = iter([[1.0, 0.1, 1.0]] * 9 + [[1.0, 1.5, 1.0]] * 3)  # numpy: ten times as fast, but slower for many rows
+    monkeypatch.setattr(hardware, "median_times", lambda _, *work: next(times) if len(work) == 3 else [1.0, 1.0])
+    assert probe().step == "torch"
+
+
 def test_a_small_gain_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     fixed_times(monkeypatch, 1.05, 1.0)
     chosen = probe()
-    assert (chosen.fp32_gemm, chosen.packed_linear, chosen.packed_output, chosen.bf16) == ("mkl", False, False, False)
+    assert (chosen.fp32_gemm, chosen.step, chosen.bf16) == ("mkl", "torch", False)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +96,7 @@ def test_the_probe_can_be_refused(monkeypatch: pytest.MonkeyPatch, value: str) -
     monkeypatch.setenv(hardware.SWITCH, value)
     monkeypatch.setattr(hardware, "median_times", None)
     chosen = probe()
-    assert (chosen.fp32_gemm, chosen.packed_linear, chosen.packed_output, chosen.bf16) == ("mkl", False, False, False)
+    assert (chosen.fp32_gemm, chosen.step, chosen.bf16) == ("mkl", "torch", False)
     assert "HEEDFUL_PROBE" in chosen.reasons["bf16"]
 
 
@@ -100,29 +110,27 @@ def test_applied_is_undone() -> None:
 
 def test_a_torch_without_the_switch_or_the_operators_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "_precision", lambda: None)
-    monkeypatch.setattr(hardware, "_pack", lambda weight: None)
+    monkeypatch.setattr(products, "_pack", lambda weight: None)
+    monkeypatch.setattr(products, "numpy_is_ours", lambda: False)
     chosen = probe()
     apply(chosen)
-    assert (chosen.fp32_gemm, chosen.packed_linear, chosen.packed_output) == ("mkl", False, False)
-    weight, inputs = torch.rand(3, 4), torch.rand(2, 4)
-    assert torch.equal(PackedLinear(weight)(inputs), torch.nn.functional.linear(inputs, weight))
+    assert (chosen.fp32_gemm, chosen.step) == ("mkl", "torch")
+    assert {products.Linear(torch.rand(3, 4), None, kind).kind for kind in products.KINDS} == {"torch"}
 
 
-@pytest.mark.parametrize("shape", [(5,), (1, 5), (4, 5), (2, 3, 5), (0, 5), (40, 5)])
+@pytest.mark.parametrize("rows", [0, 1, 4, 40])
 @pytest.mark.parametrize("with_bias", [True, False])
-def test_packed_equals_plain(shape: tuple[int, ...], with_bias: bool) -> None:
-    weight, bias = torch.randn(7, 5, requires_grad=True), torch.randn(7) if with_bias else None
-    inputs = torch.randn(shape)
-    expected = torch.nn.functional.linear(inputs, weight, bias)
-    answer = PackedLinear(weight, bias)(inputs)
-    assert answer.shape == expected.shape
-    assert not answer.requires_grad
-    torch.testing.assert_close(answer, expected.detach(), rtol=1e-5, atol=1e-6)
-
-
-def test_packed_takes_rows_that_are_not_contiguous() -> None:
-    weight, inputs = torch.randn(7, 5).t().contiguous().t(), torch.randn(5, 6).t()
-    torch.testing.assert_close(PackedLinear(weight)(inputs), inputs @ weight.t(), rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("kind", products.KINDS)
+@pytest.mark.parametrize("shape", [(7, 5), (3, 20), (5, 1)])
+def test_every_kernel_of_a_step_is_a_linear_layer(
+    rows: int, with_bias: bool, kind: hardware.Kind, shape: tuple[int, int]
+) -> None:
+    weight, bias = torch.randn(shape, requires_grad=True), torch.randn(shape[0]) if with_bias else None
+    linear, outputs = products.Linear(weight, bias, kind), torch.empty(rows, shape[0])
+    inputs = torch.randn(rows, shape[1])
+    with torch.inference_mode():
+        linear.into(inputs, outputs)()
+    torch.testing.assert_close(outputs, torch.nn.functional.linear(inputs, weight, bias).detach(), rtol=1e-5, atol=1e-6)
 
 
 def test_threads_follow_affinity_quota_and_the_users_wish(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

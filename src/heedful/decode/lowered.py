@@ -19,12 +19,12 @@ from ..model.block import Block
 from ..model.cache import Cache
 from ..model.embeddings import TokenEmbedding, TokenInput
 from ..model.feedforward import ACTIVATIONS
-from ..model.hardware import Choices
+from ..model.hardware import Choices, Kind
 from ..model.layout import Layout
 from ..model.model import Model
 from ..model.plan import FinalNorm, Head
 from ..model.positions import rotate
-from .linear import Action, Linear, multiply, share_threads
+from ..model.products import Action, Linear, multiply, share_threads
 
 Linears = dict[int, Linear]
 
@@ -37,6 +37,7 @@ class Lowered:
     final: nn.Module | None
     embedding: TokenEmbedding
     linears: Linears
+    kind: Kind
     head: Linear
     scale: float
 
@@ -83,21 +84,19 @@ def _lower(model: Model, head: Head, choices: Choices | None) -> Lowered:
     stream = head.streams[0]
     blocks = [(address, block) for step in model.steps for address, block in step if block.plan.stream == stream]
     final = any(isinstance(step, FinalNorm) and step.stream == stream for step in model.plan.steps)
-    # Where the packed form beats F.linear for wide outputs only (`packed_output`), NumPy on the turned weight was
-    # faster still.
-    packed = choices is not None and choices.packed_linear
+    kind: Kind = "torch" if choices is None else choices.step
     linears: Linears = {}
     for _, block in blocks:
         for name, module in block.named_modules():
             if isinstance(module, nn.Linear) and not name.endswith("key_value"):
-                linears[id(module)] = Linear(module.weight, module.bias, packed)
+                linears[id(module)] = Linear(module.weight, module.bias, kind)
     output = model.heads[head.name].output
     embedding = model.streams[stream].embedding
     assert isinstance(output, nn.Linear)
     assert isinstance(embedding, TokenEmbedding)
-    last = Linear(output.weight, output.bias, packed)
+    last = Linear(output.weight, output.bias, kind)
     norm = model.streams[stream].norm if final else None
-    return Lowered(blocks, norm, embedding, linears, last, head.scale)
+    return Lowered(blocks, norm, embedding, linears, kind, last, head.scale)
 
 
 class Store:
@@ -353,6 +352,7 @@ class LoweredStepper:
         key, value [key heads, keys, width].
         """
         attend = attention.attend
+        kind = "torch" if self.weights.kind == "packed" else self.weights.kind  # packing pays for many uses only
         heads, keys, width = attend.heads, key.shape[1], attend.head_width
         shared = heads // attend.kv_heads
         key, value = (part.repeat_interleave(shared, 0) for part in (key, value))
@@ -366,10 +366,10 @@ class LoweredStepper:
         said = torch.bmm(value, out).view(heads * keys, -1)
         scores = before.new_empty(len(before), heads * keys)
         weights = torch.empty_like(scores)
-        self.actions.append(Linear(seen, constant, packed=False).into(before, scores))
+        self.actions.append(Linear(seen, constant, kind).into(before, scores))
         per_head, chances = scores.view(-1, heads, keys), weights.view(-1, heads, keys)
         self.actions.append(lambda: torch.softmax(per_head, -1, out=chances))
-        self.actions.append(Linear(said.t(), attention.output.bias, packed=False).into(weights, self.change))
+        self.actions.append(Linear(said.t(), attention.output.bias, kind).into(weights, self.change))
 
     def _turning(self, attention: Attention, states: Tensor) -> Action:
         """Rotate queries and keys [rows x slots, (heads + key heads) x width] where they stand."""

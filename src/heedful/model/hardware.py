@@ -23,28 +23,27 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
+Kind = Literal["torch", "numpy", "packed"]
 
 SWITCH = "HEEDFUL_PROBE"
 TRUE_FP32 = 1e-5  # largest error of an fp32 product, relative to its largest entry; bf16 rounding gives about 3e-3
 GAIN = 1.15  # a fast path must win by this much: less is noise, and choices should not flip from run to run
 
-# Linear layers of an inference step, (inputs, outputs), and rows of their products while decoding: one sentence, its
-# beam, a batch, a batch of beams. The output over the vocabulary is far wider and is chosen by itself.
-LAYERS, LAYER_ROWS = ((256, 1024), (512, 512)), (1, 4, 32, 128)
-OUTPUTS, OUTPUT_ROWS = ((256, 8192),), (1, 4, 16)
+# Linear layers of a decoding step, (inputs, outputs), and the rows they multiply: one sentence, its beam, a batch, a
+# batch of beams.
+STEP_SHAPES, STEP_ROWS = ((256, 1024), (512, 512), (512, 4096)), (1, 4, 32, 128)
 
 
 class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the probe chose, with a reason in words for each field; msgspec turns it into JSON and back.
 
-    `fp32_gemm`: the library for fp32 matrix products. `packed_linear`: a block's linear layers keep their weights in
-    oneDNN's own order for inference (`PackedLinear`); `packed_output`: so does the output over the vocabulary.
+    `fp32_gemm`: the library for fp32 matrix products. `step`: the kernel for the linear layers of a decoding
+    step, few rows by large weights (`products.Linear`).
     `bf16`: the chip multiplies bf16 natively and faster than fp32. `threads`: processors that this process may use.
     """
 
     fp32_gemm: Literal["mkl", "onednn"] = "mkl"
-    packed_linear: bool = False
-    packed_output: bool = False
+    step: Kind = "torch"
     bf16: bool = False
     threads: int = 1
     reasons: dict[str, str] = field(default_factory=dict)
@@ -59,7 +58,7 @@ def probe() -> Choices:
     reasons = {"threads": why_threads}
     if os.environ.get(SWITCH, "").strip().lower() in ("off", "0", "no", "false"):
         off = f"not probed: {SWITCH}={os.environ[SWITCH]}"
-        reasons |= dict.fromkeys(("fp32_gemm", "packed_linear", "packed_output", "bf16"), off)
+        reasons |= dict.fromkeys(("fp32_gemm", "step", "bf16"), off)
         return Choices(threads=threads, reasons=reasons)
     import torch
 
@@ -68,15 +67,13 @@ def probe() -> Choices:
     try:
         with torch.inference_mode():
             onednn, reasons["fp32_gemm"] = _probe_gemm()
-            packed, reasons["packed_linear"] = _probe_packed(onednn, LAYERS, LAYER_ROWS)
-            output, reasons["packed_output"] = _probe_packed(onednn, OUTPUTS, OUTPUT_ROWS)
+            step, reasons["step"] = _probe_step(onednn)
             bf16, reasons["bf16"] = _probe_bf16(onednn)
     finally:
         torch.set_num_threads(before)
     return Choices(
         fp32_gemm="onednn" if onednn else "mkl",
-        packed_linear=packed,
-        packed_output=output,
+        step=step,
         bf16=bf16,
         threads=threads,
         reasons=reasons,
@@ -165,48 +162,6 @@ def median_times(repetitions: int, *work: Callable[[], object]) -> list[float]:
     return [sorted(spent)[repetitions // 2] / 1e9 for spent in times]
 
 
-class PackedLinear:
-    """`inputs @ weight.T + bias` for inference, the weight kept in oneDNN's own order where torch offers that.
-
-    The two operators are private to torch, so they appear in this file only; without them, or if they refuse this
-    weight, it is F.linear. The weight is copied: later changes to it are not seen. Has no gradient.
-    """
-
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        self.weight = weight.detach()
-        self.bias = None if bias is None else bias.detach()
-        self.packed = _pack(self.weight)
-
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """[..., inputs] -> [..., outputs]."""
-        import torch
-
-        if self.packed is None or inputs.numel() == 0:
-            return torch.nn.functional.linear(inputs, self.weight, self.bias)
-        with torch.no_grad():
-            return _multiply_packed(inputs, self.packed, self.bias)
-
-
-def _pack(weight: Tensor) -> Tensor | None:
-    import torch
-
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return None
-    try:
-        packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
-        _multiply_packed(weight.new_zeros(1, weight.shape[1]), packed, None)
-    except (AttributeError, RuntimeError, NotImplementedError):
-        return None
-    return packed
-
-
-def _multiply_packed(inputs: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
-    import torch
-
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, packed, bias, "none", [], "")
-    return product
-
-
 def _precision() -> str | None:
     """The switch for fp32 products; None in a torch that has none."""
     import torch
@@ -255,30 +210,36 @@ def _probe_gemm() -> tuple[bool, str]:
     return plain >= GAIN * fast, f"oneDNN is {plain / fast:.2f} x MKL, error {error:.1e}"
 
 
-def _probe_packed(onednn: bool, shapes: tuple[tuple[int, int], ...], row_counts: tuple[int, ...]) -> tuple[bool, str]:
-    """Packed must win over all row counts together, and lose nowhere by much."""
+def _probe_step(onednn: bool) -> tuple[Kind, str]:
+    """The kernel that wins over all row counts together and loses nowhere by much; torch's own unless one does."""
     import torch
 
+    from .products import KINDS, Linear, share_threads
+
+    share_threads()  # the one thread that torch has now; each decoding shares again
+    weights = [_numbers(outputs, inputs) for inputs, outputs in STEP_SHAPES]
+    kinds = {kind: [Linear(weight, None, kind) for weight in weights] for kind in KINDS}
+    kinds = {kind: linears for kind, linears in kinds.items() if linears[0].kind == kind}
+    gains: dict[Kind, list[float]] = {kind: [] for kind in kinds}
     given = _precision()
-    gains: dict[int, float] = {}
-    layers = [(_numbers(outputs, inputs), _numbers(1, outputs)[0]) for inputs, outputs in shapes]
-    packed = [PackedLinear(weight, bias) for weight, bias in layers]
-    if any(linear.packed is None for linear in packed):
-        return False, "this torch has no packed linear"
     try:
         _use_onednn(onednn)
-        for rows in row_counts:
-            spent = [0.0, 0.0]
-            for (weight, bias), linear in zip(layers, packed, strict=True):
-                states = _numbers(rows, weight.shape[1])
-                work = (_call(torch.nn.functional.linear, states, weight, bias), _call(linear, states))
-                spent = [sum(pair) for pair in zip(spent, median_times(5 if rows > 4 else 9, *work), strict=True)]
-            gains[rows] = spent[0] / spent[1]
+        for rows in STEP_ROWS:
+            spent = dict.fromkeys(kinds, 0.0)
+            for number, weight in enumerate(weights):
+                inputs, outputs = _numbers(rows, weight.shape[1]), torch.empty(rows, weight.shape[0])
+                work = [linears[number].into(inputs, outputs) for linears in kinds.values()]
+                for kind, seconds in zip(kinds, median_times(9 if rows <= 4 else 5, *work), strict=True):
+                    spent[kind] += seconds
+            for kind in kinds:
+                gains[kind].append(spent["torch"] / spent[kind])
     finally:
         _restore(given)
-    overall = math.prod(gains.values()) ** (1 / len(gains))
-    measured = ", ".join(f"{gain:.2f} x for {rows}" for rows, gain in gains.items())
-    return overall >= GAIN and min(gains.values()) > 0.8, f"packed is {measured} rows"
+    overall = {kind: math.prod(found) ** (1 / len(found)) for kind, found in gains.items()}
+    able = [kind for kind in kinds if overall[kind] >= GAIN and min(gains[kind]) > 0.8]
+    counts = "/".join(str(rows) for rows in STEP_ROWS)
+    told = [f"{kind} is {'/'.join(f'{gain:.2f}' for gain in gains[kind])} x torch" for kind in kinds if kind != "torch"]
+    return max(able, key=lambda kind: overall[kind], default="torch"), f"{', '.join(told)} for {counts} rows"
 
 
 def _probe_bf16(onednn: bool) -> tuple[bool, str]:
