@@ -112,7 +112,7 @@ def measure(model: Any, rows: Rows, batch: int, beam: int, repetitions: int, cho
     ours = marian(model)
     start = model.config.decoder_start_token_id
     batches = [rows[begin : begin + batch] for begin in range(0, len(rows), batch)]
-    decode(ours, rows[:1], Options(start=start, end=END, max_length=2))  # weights are laid out once
+    decode(ours, rows[:1], Options(start=start, end=END, max_length=2), choices)  # weights are laid out once
     spent: dict[str, list[float]] = {"theirs": [], "ours": []}
     differing = []
     for some in batches:

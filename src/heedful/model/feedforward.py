@@ -18,7 +18,7 @@ def gelu_quick(states: Tensor) -> Tensor:
 
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": functional.relu,
+    "relu": functional.relu_,  # in place: both a fresh product of a linear layer, which does not need it again
     "gelu": functional.gelu,
     "gelu_tanh": lambda states: functional.gelu(states, approximate="tanh"),
     "gelu_quick": gelu_quick,

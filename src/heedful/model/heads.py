@@ -51,38 +51,45 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def forward(  # type: ignore[no-untyped-def]
         ctx, states: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, smoothing: float, gradients: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        vocab = weight.shape[0]
-        loss = torch.zeros((), dtype=torch.float64, device=states.device)
+        count, vocab = states.shape[0], weight.shape[0]
+        exact = torch.float32 if states.device.type == "mps" else torch.float64  # mps has no float64
+        loss = torch.zeros((), dtype=exact, device=states.device)
         nll, correct = torch.zeros_like(loss), torch.zeros((), dtype=torch.long, device=states.device)
+        # The uniform part of smoothed targets is the same for every row: it is kept out of the logits' passes.
+        uniform = smoothing / vocab
         if gradients:
-            to_states = torch.empty_like(states)
-            to_weight = torch.zeros_like(weight, dtype=torch.float32)
+            to_states, to_weight = torch.empty_like(states), torch.zeros_like(weight, dtype=torch.float32)
             to_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
-        for begin in range(0, states.shape[0], CHUNK):
+        place = states.new_empty(min(CHUNK, count), vocab, dtype=torch.float32)
+        for begin in range(0, count, CHUNK):
             some, wanted = states[begin : begin + CHUNK], ids[begin : begin + CHUNK, None]
-            logits = (some @ weight.t() if bias is None else torch.addmm(bias, some, weight.t())).float()
-            highest = logits.amax(-1, keepdim=True)
-            target = logits.gather(1, wanted)
-            spread = logits.mean(-1, keepdim=True) if smoothing else target
-            chances = logits.softmax(-1)
+            logits = _logits(some, weight, bias, place[: len(some)])
+            highest, target = logits.amax(-1, keepdim=True), logits.gather(1, wanted)
+            chances = torch.softmax(logits, -1, out=logits)
             # The largest chance is exactly 1 / sum(exp(logit - highest)).
             total = highest - chances.amax(-1, keepdim=True).log()
             plain = total - target
             nll += plain.sum()
-            loss += (plain if not smoothing else (1 - smoothing) * plain + smoothing * (total - spread)).sum()
             correct += (target >= highest).sum()
+            loss += (plain if not smoothing else (1 - smoothing) * plain + smoothing * total).sum()
             if gradients:
-                if smoothing:
-                    chances.sub_(smoothing / vocab)
                 chances.scatter_add_(1, wanted, torch.full_like(target, smoothing - 1.0))
                 error = chances.to(states.dtype)
                 torch.mm(error, weight, out=to_states[begin : begin + CHUNK])
                 if weight.dtype == torch.float32:
-                    to_weight.addmm_(error.t(), some)
+                    torch.addmm(to_weight, error.t(), some, beta=float(begin > 0), out=to_weight)
                 else:
                     to_weight += error.t() @ some
                 if to_bias is not None:
                     to_bias += chances.sum(0)
+        if smoothing:
+            seen, mean = states.sum(0, dtype=torch.float32), weight.sum(0, dtype=torch.float32)
+            loss -= uniform * (seen @ mean + (0.0 if bias is None else count * bias.float().sum()))
+        if gradients and smoothing:
+            to_states -= (uniform * mean).to(states.dtype)
+            to_weight -= uniform * seen
+            if to_bias is not None:
+                to_bias -= uniform * count
         if gradients:
             ctx.save_for_backward(
                 to_states, to_weight.to(weight.dtype), None if to_bias is None else to_bias.to(weight.dtype)
@@ -97,6 +104,15 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             None if part is None else part.mul_(gradient.to(part.dtype)) for part in (to_states, to_weight, to_bias)
         ]
         return (*scaled, None, None, None)
+
+
+def _logits(states: Tensor, weight: Tensor, bias: Tensor | None, place: Tensor) -> Tensor:
+    """states @ weight.T + bias in fp32, written into `place` where nothing has to be converted."""
+    if states.dtype != torch.float32:
+        return place.copy_(functional.linear(states, weight, bias))
+    if bias is None:
+        return torch.mm(states, weight.t(), out=place)
+    return torch.addmm(bias, states, weight.t(), out=place)
 
 
 class Head(nn.Module):
