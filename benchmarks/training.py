@@ -5,7 +5,8 @@
     python benchmarks/training.py equality  (50 steps of MarianMTModel and heedful from the same weights, no dropout)
 
 Clock: process CPU time of one thread. A step is batch assembly, forward, backward, clipping and AdamW. Figures are real
-target tokens a second; ratios are of medians over the same batches.
+target tokens a second; ratios are of medians over the same batches. heedful's bf16 is its runs' own: bf16 working
+weights, fp32 master; the peers are fp32.
 """
 
 from __future__ import annotations
@@ -19,18 +20,21 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from record import write
 
+from heedful.config import Training
 from heedful.model import hardware
 from heedful.model.embeddings import TokenInput
-from heedful.model.heads import Labels
+from heedful.model.heads import Labels, LossSums
 from heedful.model.layout import Layout
 from heedful.model.model import Model
 from heedful.model.presets import plan
+from heedful.train.distributed import World
+from heedful.train.optimizer import Optimizer
 
 Pair = tuple[list[int], list[int]]
 Step = Callable[[Any], tuple[float, int]]
@@ -45,6 +49,18 @@ def finish(model: torch.nn.Module, adam: torch.optim.Optimizer, loss: torch.Tens
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     adam.step()
     adam.zero_grad(set_to_none=True)
+
+
+def our_finish(model: Model, precision: Literal["fp32", "bf16"]) -> Callable[[LossSums], None]:
+    """Backward, clipping and AdamW as heedful's runs do them."""
+    ours = Optimizer(model, Training(rate=3e-4, weight_decay=0.01), precision)
+    world = World(0, 1, torch.device("cpu"))
+
+    def finish(sums: LossSums) -> None:
+        sums.loss.backward()
+        ours.update(3e-4, sums.count, ours.total(world))
+
+    return finish
 
 
 # ---- translation ----------------------------------------------------------------------------------------------------
@@ -101,16 +117,16 @@ def translation_batch(pairs: list[Pair], rows: np.ndarray) -> tuple[TokenInput, 
     return source, target, Labels(labels)
 
 
-def ours_translation(pairs: list[Pair], smoothing: float, drop: float) -> tuple[Model, Step]:
+def ours_translation(pairs: list[Pair], smoothing: float, drop: float, precision: Any = "fp32") -> tuple[Model, Step]:
     torch.manual_seed(0)
     sizes = {"width": WIDTH, "layers": LAYERS, "heads": HEADS, "feedforward": FEED, "vocab": VOCAB}
     model = Model(plan("encoder-decoder", **sizes, dropout=drop, sinusoid="halves")).train()
-    adam = optimizer(model)
+    finish = our_finish(model, precision)
 
     def step(rows: np.ndarray) -> tuple[float, int]:
         source, target, labels = translation_batch(pairs, rows)
         sums = model({"source": source, "target": target}, {"next_token": labels}, smoothing)["next_token"]
-        finish(model, adam, sums.loss / sums.count)
+        finish(sums)
         return float(sums.nll) / sums.count, sums.count
 
     return model, step
@@ -192,6 +208,7 @@ def translation(arguments: argparse.Namespace) -> dict[str, tuple[Step, list[Any
         "heedful": lambda: (ours_translation(pairs, 0.0, 0.1)[1], near),
         "heedful, label smoothing": lambda: (ours_translation(pairs, 0.1, 0.1)[1], near),
         "heedful, random batches": lambda: (ours_translation(pairs, 0.0, 0.1)[1], plain),
+        "heedful, bf16": lambda: (ours_translation(pairs, 0.0, 0.1, "bf16")[1], near),
     }
     return {name: make() for name, make in makers.items() if not arguments.only or name in arguments.only}
 
@@ -211,20 +228,24 @@ def gpt(arguments: argparse.Namespace) -> dict[str, tuple[Step, list[Any]]]:
     batches = [
         torch.randint(5, GPT["vocab"], (4, 257), generator=random) for _ in range(arguments.steps + arguments.warm)
     ]
-    ours = Model(plan("decoder", **GPT, dropout=0.0, attention_dropout=0.0)).train()
     config = GPT2Config(
         vocab_size=GPT["vocab"], n_positions=256, n_embd=384, n_layer=6, n_head=6, resid_pdrop=0.0, embd_pdrop=0.0,
         attn_pdrop=0.0, bos_token_id=1, eos_token_id=2,
     )  # fmt: skip
     theirs = GPT2LMHeadModel(config).train()
-    our_adam, their_adam = optimizer(ours), optimizer(theirs)
+    their_adam = optimizer(theirs)
 
-    def our_step(rows: torch.Tensor) -> tuple[float, int]:
-        layout = Layout.even(4, 256)
-        given = {"text": TokenInput(rows[:, :-1].reshape(-1), layout)}
-        sums = ours(given, {"next_token": Labels(rows[:, 1:].reshape(-1))})["next_token"]
-        finish(ours, our_adam, sums.loss / sums.count)
-        return float(sums.nll) / sums.count, sums.count
+    def our_step(precision: Any) -> Step:
+        ours = Model(plan("decoder", **GPT, dropout=0.0, attention_dropout=0.0)).train()
+        finish = our_finish(ours, precision)
+
+        def step(rows: torch.Tensor) -> tuple[float, int]:
+            given = {"text": TokenInput(rows[:, :-1].reshape(-1), Layout.even(4, 256))}
+            sums = ours(given, {"next_token": Labels(rows[:, 1:].reshape(-1))})["next_token"]
+            finish(sums)
+            return float(sums.nll) / sums.count, sums.count
+
+        return step
 
     def their_step(rows: torch.Tensor) -> tuple[float, int]:
         # The model shifts its labels itself: 256 tokens in, and the loss of all 256 next ones, as ours.
@@ -233,7 +254,11 @@ def gpt(arguments: argparse.Namespace) -> dict[str, tuple[Step, list[Any]]]:
         finish(theirs, their_adam, loss)
         return loss.item(), 1024
 
-    return {"transformers": (their_step, batches), "heedful": (our_step, batches)}
+    return {
+        "transformers": (their_step, batches),
+        "heedful": (our_step("fp32"), batches),
+        "heedful, bf16": (our_step("bf16"), batches),
+    }
 
 
 def bert(arguments: argparse.Namespace) -> dict[str, tuple[Step, list[Any]]]:
@@ -245,21 +270,26 @@ def bert(arguments: argparse.Namespace) -> dict[str, tuple[Step, list[Any]]]:
     for _ in range(arguments.steps + arguments.warm):
         rows = torch.randint(5, BERT["vocab"], (8, 128), generator=random)
         batches.append((rows, torch.rand(8, 128, generator=random) < 0.15))
-    ours = Model(plan("encoder", **BERT, pool=False)).train()
     config = BertConfig(
         vocab_size=BERT["vocab"], hidden_size=384, num_hidden_layers=6, num_attention_heads=6, intermediate_size=1536,
         max_position_embeddings=128,
     )  # fmt: skip
     theirs = BertForMaskedLM(config).train()
-    our_adam, their_adam = optimizer(ours), optimizer(theirs)
+    their_adam = optimizer(theirs)
 
-    def our_step(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[float, int]:
-        rows, masked = batch
-        given = {"text": TokenInput(rows.masked_fill(masked, MASK).flatten(), Layout.even(8, 128))}
-        chosen = masked.flatten().nonzero()[:, 0]
-        sums = ours(given, {"masked_token": Labels(rows.flatten()[chosen], chosen)})["masked_token"]
-        finish(ours, our_adam, sums.loss / sums.count)
-        return float(sums.nll) / sums.count, rows.numel()
+    def our_step(precision: Any) -> Step:
+        ours = Model(plan("encoder", **BERT, pool=False)).train()
+        finish = our_finish(ours, precision)
+
+        def step(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[float, int]:
+            rows, masked = batch
+            given = {"text": TokenInput(rows.masked_fill(masked, MASK).flatten(), Layout.even(8, 128))}
+            chosen = masked.flatten().nonzero()[:, 0]
+            sums = ours(given, {"masked_token": Labels(rows.flatten()[chosen], chosen)})["masked_token"]
+            finish(sums)
+            return float(sums.nll) / sums.count, rows.numel()
+
+        return step
 
     def their_step(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[float, int]:
         rows, masked = batch
@@ -269,7 +299,11 @@ def bert(arguments: argparse.Namespace) -> dict[str, tuple[Step, list[Any]]]:
         finish(theirs, their_adam, loss)
         return loss.item(), rows.numel()
 
-    return {"transformers": (their_step, batches), "heedful": (our_step, batches)}
+    return {
+        "transformers": (their_step, batches),
+        "heedful": (our_step("fp32"), batches),
+        "heedful, bf16": (our_step("bf16"), batches),
+    }
 
 
 # ---- the loop -------------------------------------------------------------------------------------------------------

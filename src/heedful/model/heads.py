@@ -58,7 +58,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         # The uniform part of smoothed targets is the same for every row: it is kept out of the logits' passes.
         uniform = smoothing / vocab
         if gradients:
-            to_states, to_weight = torch.empty_like(states), torch.zeros_like(weight, dtype=torch.float32)
+            # Filling the largest of gradients with zeros can be spared: the first chunk overwrites it.
+            first = torch.empty_like if count and weight.dtype == torch.float32 else torch.zeros_like
+            to_states, to_weight = torch.empty_like(states), first(weight, dtype=torch.float32)
             to_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
         place = states.new_empty(min(CHUNK, count), vocab, dtype=torch.float32)
         for begin in range(0, count, CHUNK):
