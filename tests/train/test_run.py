@@ -51,7 +51,9 @@ def test_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_module, "cores", lambda: 6)
     auto = choose(Training(processes="auto", threads="auto", precision="auto"), "cpu")
     assert (auto.processes, auto.threads) == (6, 1)
-    assert auto.precision in ("fp32", "bf16")
+    assert auto.precision == "fp32"
+    assert choose(Training(precision="auto"), "cpu", {"bf16": True}).precision == "bf16"  # what the probe measured
+    assert choose(Training(precision="auto"), "cpu", {"bf16": False}).precision == "fp32"
     assert choose(Training(processes=2), "cpu").threads == 3
     assert choose(Training(processes=9), "cpu").threads == 1
     assert choose(Training(processes=1, threads=2), "cpu").threads == 2
