@@ -29,7 +29,7 @@ from heedful.model import hardware
 # layers (encoder and decoder each), width, heads, feed-forward, vocabulary
 SHAPES = {"base": (6, 512, 8, 2048, 32000), "small": (3, 256, 4, 1024, 8000)}
 END = 0
-# Issue figures: what the ratio must reach, by (model, batch, beam).
+# What the ratio should reach, by (model, batch, beam).
 GOALS = {
     ("base", 1, 1): 1.7, ("base", 1, 4): 2.4, ("base", 32, 1): 2.0, ("base", 32, 4): 2.4,
     ("small", 1, 1): 2.0, ("small", 1, 4): 2.1, ("small", 32, 1): 1.9, ("small", 32, 4): 2.2,

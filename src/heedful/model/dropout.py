@@ -1,4 +1,4 @@
-"""Dropout (Srivastava et al. 2014) drawn as bytes on a CPU: about eight times cheaper there than torch's own.
+"""Dropout (Srivastava et al. 2014) drawn as bytes on a CPU: several times cheaper there than torch's own.
 
 One random byte decides for one number, so p is rounded to the nearest 1/256 and the kept values are scaled by the
 rounded rate. Other devices use torch's dropout. Both draw from torch's global generator.

@@ -75,7 +75,7 @@ def cores() -> int:
 def calm_threads() -> None:
     """Make OpenMP wait without spinning: call before torch is first imported. A user's own setting is respected.
 
-    Spinning barriers make two threads up to 7 x slower than one when another job holds a core; waiting costs nothing.
+    Spinning barriers make two threads slower than one when another job holds a core; waiting costs nothing.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -109,7 +109,7 @@ def choose(training: Training, device: str, kernels: dict[str, Any] | None = Non
 
     `kernels` are the fast paths that the start-up probe chose (`hardware.Choices`).
 
-    On CPUs data-parallel processes of one thread beat threads of one process: 1.76 x against 1.56 x on two cores.
+    On CPUs data-parallel processes of one thread beat threads of one process: they wait for each other once a step.
     """
     processes = training.processes
     if processes == "auto":
