@@ -15,14 +15,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-T = TypeVar("T")
 Kind = Literal["torch", "numpy", "packed"]
 
 SWITCH = "HEEDFUL_PROBE"
@@ -256,7 +255,3 @@ def _probe_bf16(onednn: bool) -> tuple[bool, str]:
     finally:
         _restore(given)
     return plain >= GAIN * fast, f"bf16 ({', '.join(native)}) is {plain / fast:.2f} x fp32"
-
-
-def _call(function: Callable[..., T], *arguments: object) -> Callable[[], T]:
-    return lambda: function(*arguments)
