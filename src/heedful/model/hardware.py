@@ -30,7 +30,7 @@ GAIN = 1.15  # a fast path must win by this much: less is noise, and choices sho
 
 # Linear layers of a decoding step, (inputs, outputs), and the rows they multiply: one sentence, its beam, a batch, a
 # batch of beams.
-STEP_SHAPES, STEP_ROWS = ((256, 1024), (512, 512), (512, 4096)), (1, 4, 32, 128)
+STEP_SHAPES, STEP_ROWS = ((512, 512), (512, 2048)), (1, 4, 32, 128)
 
 
 class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
