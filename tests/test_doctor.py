@@ -31,11 +31,12 @@ def test_the_report_names_torch_devices_threads_and_choices() -> None:
 
 def test_what_the_probe_chose_is_shown_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     reasons = {"fp32_gemm": "oneDNN is 2.20 x MKL", "bf16": "none here"}
-    chosen = hardware.Choices(fp32_gemm="onednn", step="packed", threads=3, reasons=reasons)
+    chosen = hardware.Choices(fp32_gemm="onednn", row="numpy", step="packed", threads=3, reasons=reasons)
     monkeypatch.setattr(doctor, "probe", lambda: chosen)
     rows = [" ".join(line.split()) for line in doctor.report().split("\n")]
     assert "fp32 products onednn oneDNN is 2.20 x MKL" in rows
-    assert "decoding step packed" in rows
+    assert "step of one row numpy" in rows
+    assert "step of more rows packed" in rows
     assert "bf16 off none here" in rows
 
 

@@ -17,7 +17,8 @@ from .show import table
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "sve", "bf16")
 PATHS = {
     "fp32_gemm": "fp32 products",
-    "step": "decoding step",
+    "row": "step of one row",
+    "step": "step of more rows",
     "bf16": "bf16",
     "threads": "threads",
 }

@@ -137,7 +137,7 @@ def test_other_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     reference = ModelStepper(model, head, 3, states, layouts)
     expected = [reference.step(torch.tensor([1, 2, 3])), reference.step(torch.tensor([4, 5, 6]))]
     for kind, ours in (("torch", True), ("numpy", True), ("packed", True), ("numpy", False)):
-        choices = Choices(step=kind)
+        choices = Choices(row=kind, step=kind)
         monkeypatch.setattr(products, "numpy_is_ours", lambda ours=ours: ours)
         weights = lowered(model, head, choices)
         assert weights is not None

@@ -32,7 +32,7 @@ def fixed_times(monkeypatch: pytest.MonkeyPatch, *times: float) -> None:
 
 
 def test_choices_survive_json() -> None:
-    chosen = Choices(fp32_gemm="onednn", step="packed", bf16=True, threads=7, reasons={"bf16": "faster"})
+    chosen = Choices(fp32_gemm="onednn", row="numpy", step="packed", bf16=True, threads=7, reasons={"bf16": "faster"})
     assert msgspec.json.decode(msgspec.json.encode(chosen), type=Choices) == chosen
     assert msgspec.convert(msgspec.to_builtins(chosen), Choices) == chosen
 
@@ -44,7 +44,7 @@ def test_probing_leaves_torch_as_it_was() -> None:
     assert before[:2] == (torch.get_num_threads(), torch.backends.mkldnn.matmul.fp32_precision)
     assert torch.equal(before[2], torch.random.get_rng_state())
     assert chosen.threads == available_threads()[0]
-    assert set(chosen.reasons) == {"fp32_gemm", "step", "bf16", "threads"}
+    assert set(chosen.reasons) == {"fp32_gemm", "row", "step", "bf16", "threads"}
 
 
 def test_what_is_chosen_is_true_fp32() -> None:
@@ -65,18 +65,38 @@ def test_faster_wins_only_if_exact(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_fastest_kernel_of_a_step_wins_if_it_loses_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     fixed_times(monkeypatch, 3.0, 2.0, 1.5)
-    assert probe().step == "packed"
+    assert (probe().row, probe().step) == ("packed", "packed")
     fixed_times(monkeypatch, 3.0, 1.0, 1.5)
-    assert probe().step == "numpy"
-    times = iter([[1.0, 0.1, 1.0]] * 6 + [[1.0, 1.5, 1.0]] * 2)  # numpy: ten times as fast, but slower for many rows
+    assert (probe().row, probe().step) == ("numpy", "numpy")
+    # One row: numpy twice as fast. Several: ten times as fast, but slower for the most rows.
+    times = iter([[2.0, 1.0, 2.0]] * 2 + [[1.0, 0.1, 1.0]] * 4 + [[1.0, 1.5, 1.0]] * 2)
     monkeypatch.setattr(hardware, "median_times", lambda _, *work: next(times) if len(work) == 3 else [1.0, 1.0])
-    assert probe().step == "torch"
+    chosen = probe()
+    assert (chosen.row, chosen.step) == ("numpy", "torch")
 
 
 def test_a_small_gain_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    fixed_times(monkeypatch, 1.05, 1.0)
+    monkeypatch.setattr(hardware, "cpu_description", lambda: ("Intel", frozenset({"avx512f", "avx512_bf16"})))
+    fixed_times(monkeypatch, 1.1, 1.0)
     chosen = probe()
-    assert (chosen.fp32_gemm, chosen.step, chosen.bf16) == ("mkl", "torch", False)
+    assert (chosen.fp32_gemm, chosen.row, chosen.step, chosen.bf16) == ("mkl", "torch", "torch", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "plain", "expected"),
+    [
+        ("AMD EPYC", {"avx512f"}, 1.05, "onednn"),
+        ("AMD EPYC", {"avx512f"}, 0.95, "mkl"),
+        ("AMD EPYC", {"avx2"}, 1.05, "mkl"),
+        ("Intel", {"avx512f"}, 1.05, "mkl"),
+    ],
+)
+def test_a_small_gain_counts_where_mkl_is_known_to_leave_units_idle(
+    monkeypatch: pytest.MonkeyPatch, name: str, flags: set[str], plain: float, expected: str
+) -> None:
+    monkeypatch.setattr(hardware, "cpu_description", lambda: (name, frozenset(flags)))
+    fixed_times(monkeypatch, plain, 1.0)
+    assert probe().fp32_gemm == expected
 
 
 @pytest.mark.parametrize(
@@ -96,7 +116,7 @@ def test_the_probe_can_be_refused(monkeypatch: pytest.MonkeyPatch, value: str) -
     monkeypatch.setenv(hardware.SWITCH, value)
     monkeypatch.setattr(hardware, "median_times", None)
     chosen = probe()
-    assert (chosen.fp32_gemm, chosen.step, chosen.bf16) == ("mkl", "torch", False)
+    assert (chosen.fp32_gemm, chosen.row, chosen.step, chosen.bf16) == ("mkl", "torch", "torch", False)
     assert "HEEDFUL_PROBE" in chosen.reasons["bf16"]
 
 
@@ -114,8 +134,10 @@ def test_a_torch_without_the_switch_or_the_operators_is_served(monkeypatch: pyte
     monkeypatch.setattr(products, "numpy_is_ours", lambda: False)
     chosen = probe()
     apply(chosen)
-    assert (chosen.fp32_gemm, chosen.step) == ("mkl", "torch")
-    assert {products.Linear(torch.rand(3, 4), None, kind).kind for kind in products.KINDS} == {"torch"}
+    assert (chosen.fp32_gemm, chosen.row, chosen.step) == ("mkl", "torch", "torch")
+    for kind in products.KINDS:
+        linear = products.Linear(torch.rand(3, 4), None, Choices(row=kind, step=kind))
+        assert (linear.kind(1), linear.kind(2)) == ("torch", "torch")
 
 
 @pytest.mark.parametrize("rows", [0, 1, 4, 40])
@@ -126,7 +148,8 @@ def test_every_kernel_of_a_step_is_a_linear_layer(
     rows: int, with_bias: bool, kind: hardware.Kind, shape: tuple[int, int]
 ) -> None:
     weight, bias = torch.randn(shape, requires_grad=True), torch.randn(shape[0]) if with_bias else None
-    linear, outputs = products.Linear(weight, bias, kind), torch.empty(rows, shape[0])
+    linear = products.Linear(weight, bias, Choices(row=kind, step=kind))
+    outputs = torch.empty(rows, shape[0])
     inputs = torch.randn(rows, shape[1])
     with torch.inference_mode():
         linear.into(inputs, outputs)()

@@ -21,8 +21,11 @@ from ..model.plan import Head, Step, Tokens
 from .options import Hypothesis, Options
 from .search import Row, Search, search
 from .stepper import Stepper, stepper
+from .workers import side_by_side
 
 Answers = list[Hypothesis]
+
+FEW = 32  # hypotheses whose steps one thread makes sooner than two, which wait for each other at every product
 
 
 def decode(
@@ -49,7 +52,11 @@ def decode_stream(
     options: Options | None = None,
     choices: Choices | None = None,
 ) -> Iterator[tuple[int, Answers]]:
-    """The same, one (number of the input, hypotheses) at a time, as they finish. The longest inputs come first."""
+    """The same, one (number of the input, hypotheses) at a time, as they finish. The longest inputs come first.
+
+    On a CPU, several batches are decoded side by side, each on one of torch's threads, and a batch of few hypotheses
+    on one thread in any case: its products are too small to share.
+    """
     options = options or Options()
     decoded = Decoded(model, options, choices)
     numbers = []
@@ -64,9 +71,14 @@ def decode_stream(
     if training:  # no dropout; the caller's mode comes back with the last answer
         model.eval()
     try:
-        for begin in range(0, len(numbers), options.batch):
-            some = numbers[begin : begin + options.batch]
-            yield from _batch(decoded, some, [inputs[number] for number in some])
+        batches = [numbers[begin : begin + options.batch] for begin in range(0, len(numbers), options.batch)]
+        work = lambda some: _batch(decoded, some, [inputs[number] for number in some])
+        small = len(batches) == 1 and len(numbers) * options.slots < FEW
+        if decoded.device.type == "cpu" and torch.get_num_threads() > 1 and (len(batches) > 1 or small):
+            yield from side_by_side(work, batches, torch.get_num_threads())
+        else:
+            for some in batches:
+                yield from work(some)
     finally:
         if training:
             model.train()

@@ -6,6 +6,7 @@ made, once for every number of rows and slots. The laws hold it equal to `Model.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from ..model.block import Block
 from ..model.cache import Cache
 from ..model.embeddings import TokenEmbedding, TokenInput
 from ..model.feedforward import ACTIVATIONS
-from ..model.hardware import Choices, Kind
+from ..model.hardware import Choices
 from ..model.layout import Layout
 from ..model.model import Model
 from ..model.plan import FinalNorm, Head
@@ -37,7 +38,7 @@ class Lowered:
     final: nn.Module | None
     embedding: TokenEmbedding
     linears: Linears
-    kind: Kind
+    choices: Choices
     head: Linear
     scale: float
 
@@ -52,17 +53,19 @@ class Known:
 
 
 _lowered: weakref.WeakKeyDictionary[Model, Known] = weakref.WeakKeyDictionary()
+_lowering = threading.Lock()  # batches that are decoded side by side share one copy of the weights
 
 
 def lowered(model: Model, head: Head, choices: Choices | None) -> Lowered | None:
     """The model's lowered step, made anew if a weight has changed; None for plans that take the general path."""
-    known = _lowered.get(model)
-    parameters = list(model.parameters()) if known is None else known.parameters
-    state = (*(number for p in parameters for number in (p.data_ptr(), _version(p))), head.name, choices)
-    if known is None or known.state != state:
-        step = _lower(model, head, choices) if _supported(model, head) else None
-        known = _lowered[model] = Known(parameters, state, step)
-    return known.step
+    with _lowering:
+        known = _lowered.get(model)
+        parameters = list(model.parameters()) if known is None else known.parameters
+        state = (*(number for p in parameters for number in (p.data_ptr(), _version(p))), head.name, choices)
+        if known is None or known.state != state:
+            step = _lower(model, head, choices) if _supported(model, head) else None
+            known = _lowered[model] = Known(parameters, state, step)
+        return known.step
 
 
 def _version(parameter: Tensor) -> int:
@@ -84,19 +87,19 @@ def _lower(model: Model, head: Head, choices: Choices | None) -> Lowered:
     stream = head.streams[0]
     blocks = [(address, block) for step in model.steps for address, block in step if block.plan.stream == stream]
     final = any(isinstance(step, FinalNorm) and step.stream == stream for step in model.plan.steps)
-    kind: Kind = "torch" if choices is None else choices.step
+    choices = choices or Choices()
     linears: Linears = {}
     for _, block in blocks:
         for name, module in block.named_modules():
             if isinstance(module, nn.Linear) and not name.endswith("key_value"):
-                linears[id(module)] = Linear(module.weight, module.bias, kind)
+                linears[id(module)] = Linear(module.weight, module.bias, choices)
     output = model.heads[head.name].output
     embedding = model.streams[stream].embedding
     assert isinstance(output, nn.Linear)
     assert isinstance(embedding, TokenEmbedding)
-    last = Linear(output.weight, output.bias, kind)
+    last = Linear(output.weight, output.bias, choices)
     norm = model.streams[stream].norm if final else None
-    return Lowered(blocks, norm, embedding, linears, kind, last, head.scale)
+    return Lowered(blocks, norm, embedding, linears, choices, last, head.scale)
 
 
 class Store:
@@ -352,7 +355,8 @@ class LoweredStepper:
         key, value [key heads, keys, width].
         """
         attend = attention.attend
-        kind = "torch" if self.weights.kind == "packed" else self.weights.kind  # packing pays for many uses only
+        row = self.weights.choices.row
+        plain = Choices(row=row, step="torch" if row == "packed" else row)  # packing pays for many uses only
         heads, keys, width = attend.heads, key.shape[1], attend.head_width
         shared = heads // attend.kv_heads
         key, value = (part.repeat_interleave(shared, 0) for part in (key, value))
@@ -366,10 +370,10 @@ class LoweredStepper:
         said = torch.bmm(value, out).view(heads * keys, -1)
         scores = before.new_empty(len(before), heads * keys)
         weights = torch.empty_like(scores)
-        self.actions.append(Linear(seen, constant, kind).into(before, scores))
+        self.actions.append(Linear(seen, constant, plain).into(before, scores))
         per_head, chances = scores.view(-1, heads, keys), weights.view(-1, heads, keys)
         self.actions.append(lambda: torch.softmax(per_head, -1, out=chances))
-        self.actions.append(Linear(said.t(), attention.output.bias, kind).into(weights, self.change))
+        self.actions.append(Linear(said.t(), attention.output.bias, plain).into(weights, self.change))
 
     def _turning(self, attention: Attention, states: Tensor) -> Action:
         """Rotate queries and keys [rows x slots, (heads + key heads) x width] where they stand."""

@@ -89,10 +89,11 @@ class TokenEmbedding(nn.Module):
                     f"a row of {longest} tokens is longer than the {self.sizes.capacity} learned positions"
                 )
             return self.positions.weight
-        if longest + self.sizes.offset > self.table.shape[0]:  # sinusoids have no end: make the table longer
-            longer = sinusoids(2 * (longest + self.sizes.offset), self.table.shape[1], self.sizes.sinusoid)
-            self.table = longer.to(self.table)
-        return self.table
+        table = self.table  # another thread may put a longer one in its place, or one that is too short for us
+        if longest + self.sizes.offset > table.shape[0]:  # sinusoids have no end: make the table longer
+            longer = sinusoids(2 * (longest + self.sizes.offset), table.shape[1], self.sizes.sinusoid)
+            self.table = table = longer.to(table)
+        return table
 
 
 class PictureEmbedding(nn.Module):

@@ -14,6 +14,9 @@ from .feedforward import ACTIVATIONS
 from .norms import norm
 
 CHUNK = 256  # rows of logits that exist at a time; at a vocabulary of 8k they still fit a processor's cache
+# In bf16, so many errors of logits (64 MB) are kept for one product with the states: adding up many products as large
+# as the weight, each rounded to bf16, costs more than making them.
+BLOCK = 2**25
 
 
 @dataclass
@@ -52,22 +55,24 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         ctx, states: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, smoothing: float, gradients: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         count, vocab = states.shape[0], weight.shape[0]
+        full = weight.dtype == torch.float32
+        block = min(count, CHUNK if full or not gradients else max(CHUNK, BLOCK // vocab // CHUNK * CHUNK))
         exact = torch.float32 if states.device.type == "mps" else torch.float64  # mps has no float64
         loss = torch.zeros((), dtype=exact, device=states.device)
         nll, correct = torch.zeros_like(loss), torch.zeros((), dtype=torch.long, device=states.device)
         # The uniform part of smoothed targets is the same for every row: it is kept out of the logits' passes.
         uniform = smoothing / vocab
         if gradients:
-            # Filling the largest of gradients with zeros can be spared: the first chunk overwrites it.
-            first = torch.empty_like if count and weight.dtype == torch.float32 else torch.zeros_like
-            to_states, to_weight = torch.empty_like(states), first(weight, dtype=torch.float32)
+            to_states = torch.empty_like(states)
+            to_weight = _Sum(weight, whole=full or block == count)
             to_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
         place = states.new_empty(min(CHUNK, count), vocab, dtype=torch.float32)
+        errors = place if full else states.new_empty(block, vocab)
         for begin in range(0, count, CHUNK):
             some, wanted = states[begin : begin + CHUNK], ids[begin : begin + CHUNK, None]
-            logits = _logits(some, weight, bias, place[: len(some)])
-            highest, target = logits.amax(-1, keepdim=True), logits.gather(1, wanted)
-            chances = torch.softmax(logits, -1, out=logits)
+            end, first = begin + len(some), begin - begin % block
+            error = errors[begin - first : end - first]
+            chances, highest, target = _chances(_logits(some, weight, bias, error, place[: len(some)]), wanted)
             # The largest chance is exactly 1 / sum(exp(logit - highest)).
             total = highest - chances.amax(-1, keepdim=True).log()
             plain = total - target
@@ -76,26 +81,25 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             loss += (plain if not smoothing else (1 - smoothing) * plain + smoothing * total).sum()
             if gradients:
                 chances.scatter_add_(1, wanted, torch.full_like(target, smoothing - 1.0))
-                error = chances.to(states.dtype)
-                torch.mm(error, weight, out=to_states[begin : begin + CHUNK])
-                if weight.dtype == torch.float32:
-                    torch.addmm(to_weight, error.t(), some, beta=float(begin > 0), out=to_weight)
-                else:
-                    to_weight += error.t() @ some
                 if to_bias is not None:
                     to_bias += chances.sum(0)
+                if not full:
+                    error.copy_(chances)
+                if end == min(first + block, count):
+                    error = errors[: end - first]
+                    torch.mm(error, weight, out=to_states[first:end])
+                    to_weight.add(error.t(), states[first:end])
         if smoothing:
             seen, mean = states.sum(0, dtype=torch.float32), weight.sum(0, dtype=torch.float32)
             loss -= uniform * (seen @ mean + (0.0 if bias is None else count * bias.float().sum()))
         if gradients and smoothing:
             to_states -= (uniform * mean).to(states.dtype)
-            to_weight -= uniform * seen
+            to_weight.total -= (uniform * seen).to(to_weight.total.dtype)
             if to_bias is not None:
                 to_bias -= uniform * count
         if gradients:
-            ctx.save_for_backward(
-                to_states, to_weight.to(weight.dtype), None if to_bias is None else to_bias.to(weight.dtype)
-            )
+            to_bias = None if to_bias is None else to_bias.to(weight.dtype)
+            ctx.save_for_backward(to_states, to_weight.total.to(weight.dtype), to_bias)
         ctx.mark_non_differentiable(nll, correct)
         return loss.float(), nll.float(), correct
 
@@ -108,13 +112,34 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return (*scaled, None, None, None)
 
 
-def _logits(states: Tensor, weight: Tensor, bias: Tensor | None, place: Tensor) -> Tensor:
-    """states @ weight.T + bias in fp32, written into `place` where nothing has to be converted."""
-    if states.dtype != torch.float32:
-        return place.copy_(functional.linear(states, weight, bias))
+class _Sum:
+    """The gradient of a weight, a sum of products; kept in fp32 unless it is fp32 or one product (`whole`)."""
+
+    def __init__(self, weight: Tensor, whole: bool) -> None:
+        self.total = torch.zeros_like(weight, dtype=weight.dtype if whole else torch.float32)
+        self.empty = True
+
+    def add(self, left: Tensor, right: Tensor) -> None:
+        if self.total.dtype == right.dtype:
+            torch.addmm(self.total, left, right, beta=0.0 if self.empty else 1.0, out=self.total)
+        else:
+            self.total += left @ right
+        self.empty = False
+
+
+def _chances(logits: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Chances [n, vocab], in the logits' place; the highest logit and the one at `wanted`, [n, 1] each."""
+    highest, target = logits.amax(-1, keepdim=True), logits.gather(1, wanted)
+    return torch.softmax(logits, -1, out=logits), highest, target
+
+
+def _logits(states: Tensor, weight: Tensor, bias: Tensor | None, product: Tensor, place: Tensor) -> Tensor:
+    """states @ weight.T + bias in fp32, made in `product`, and copied to `place` if that is of another precision."""
     if bias is None:
-        return torch.mm(states, weight.t(), out=place)
-    return torch.addmm(bias, states, weight.t(), out=place)
+        torch.mm(states, weight.t(), out=product)
+    else:
+        torch.addmm(bias, states, weight.t(), out=product)
+    return product if product.dtype == torch.float32 else place.copy_(product)
 
 
 class Head(nn.Module):

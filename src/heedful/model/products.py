@@ -1,8 +1,9 @@
 """Linear layers of a decoding step: the same product by the kernel that is fastest for few rows.
 
 A step multiplies few rows by large weights, which F.linear was not made for: on the processors measured it reaches a
-half of what the memory gives. The weights are kept a second time, turned ([inputs, outputs]), for torch's BLAS or
-NumPy's, or in oneDNN's own order; which one is the probe's choice (`Choices.step`).
+half of what memory or arithmetic give. One row reads the weights once, and torch's BLAS or NumPy's over the turned
+weight ([inputs, outputs]) reads fastest; several rows are small matrix products, and there oneDNN's own order of the
+weight is ahead. So there is a kernel for one row and one for several, the probe's choice (`Choices.row`, `.step`).
 """
 
 from __future__ import annotations
@@ -16,37 +17,54 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .hardware import Kind
+from .hardware import Choices, Kind
 
 KINDS: tuple[Kind, ...] = ("torch", "numpy", "packed")
 Action = Callable[[], object]
 
 
 class Linear:
-    """`inputs @ weight.t() + bias`, written into a given place; the weight is copied. Has no gradient.
+    """`inputs @ weight.t() + bias`, written into a given place. Has no gradient.
 
-    `kind` is the kernel asked for, or "torch" where this one is not to be had.
+    `choices.row` is the kernel for one row of inputs, `choices.step` that for several; "torch" where one is not to be
+    had. The weight is copied into the order a kernel wants when rows first come to it; another weight needs another
+    Linear.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, kind: Kind) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, choices: Choices) -> None:
         self.inputs, self.outputs = weight.shape[1], weight.shape[0]
         self.weight = weight.detach()
         self.bias = None if bias is None or not bool(bias.any()) else bias.detach()
-        self.packed = _pack(self.weight) if kind == "packed" else None
+        self.choices = choices
+
+    def kind(self, rows: int) -> Kind:
+        """The kernel that so many rows take."""
+        kind = self.choices.row if rows == 1 else self.choices.step
         lacking = self.packed is None if kind == "packed" else kind == "numpy" and not numpy_is_ours()
-        self.kind: Kind = "torch" if lacking else kind
-        self.turned = self.weight.t().contiguous() if self.packed is None else self.weight.t()
+        return "torch" if lacking else kind
+
+    @functools.cached_property
+    def turned(self) -> Tensor:
+        """[inputs, outputs], its own rows end to end."""
+        return self.weight.t().contiguous()
+
+    @functools.cached_property
+    def packed(self) -> Tensor | None:
+        """The weight in oneDNN's own order; None without the operators, private to torch, or if they refuse it."""
+        return _pack(self.weight)
 
     def into(self, inputs: Tensor, outputs: Tensor) -> Action:
         """The product as an action: from `inputs` [rows, inputs] into `outputs` [rows, outputs], both contiguous."""
-        if self.packed is not None:
+        rows, bias = inputs.shape[0], self.bias
+        kind = self.kind(rows)
+        if kind == "packed":
             packed = self.packed
-            return lambda: outputs.copy_(_multiply_packed(inputs, packed, self.bias))
-        turned, bias = self.turned, self.bias
+            assert packed is not None, "kind() has looked"
+            return lambda: outputs.copy_(_multiply_packed(inputs, packed, bias))
         # A long sum is better read along its weight's own rows if there is one row of inputs.
-        if inputs.shape[0] == 1 and self.inputs > 2 * self.outputs:
-            turned = self.weight.t()
-        if self.kind == "torch":
+        along = rows == 1 and self.inputs > 2 * self.outputs
+        turned = self.weight.t() if along else self.turned
+        if kind == "torch":
             if bias is None:
                 return lambda: torch.mm(inputs, turned, out=outputs)
             return lambda: torch.addmm(bias, inputs, turned, out=outputs)
@@ -63,7 +81,7 @@ class Linear:
 
 
 def _pack(weight: Tensor) -> Tensor | None:
-    """The weight in oneDNN's own order; None without the operators, private to torch, or if they refuse it."""
+    """See `Linear.packed`."""
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return None
     try:

@@ -257,12 +257,21 @@ def _go_on(run: Run | None, device: str, began: float, folder: Path | None = Non
 
 
 class Translator:
-    """A finished model with its tokenizers. `tags` are the target languages to choose from (none: there is one)."""
+    """A finished model with its tokenizers. `tags` are the target languages to choose from (none: there is one).
+
+    `choices` are the fast paths of this machine, as `load` probes for them.
+    """
 
     def __init__(
-        self, model: Model, tokenizers: Mapping[str, Tokenizer], tags: Sequence[str], decoding: Decoding
+        self,
+        model: Model,
+        tokenizers: Mapping[str, Tokenizer],
+        tags: Sequence[str],
+        decoding: Decoding,
+        choices: hardware.Choices | None = None,
     ) -> None:
         self.model, self.tokenizers, self.tags, self.decoding = model, dict(tokenizers), tuple(tags), decoding
+        self.choices = choices or hardware.Choices()
 
     def translate(self, texts: Iterable[str], tag: str | None = None, options: Options | None = None) -> list[str]:
         """One translation for each text, in order; an empty text stays empty. `tag` is the target language.
@@ -278,7 +287,9 @@ class Translator:
 
     def search(self, sources: list[list[int]], options: Options) -> list[list[Hypothesis]]:
         """The best hypotheses for each list of source ids (tag and end token included)."""
-        return decode(self.model, sources, options)
+        choices = msgspec.structs.replace(self.choices, threads=torch.get_num_threads())  # the caller's to say
+        with hardware.applied(choices):
+            return decode(self.model, sources, options, self.choices)
 
     def options(self, **given: Any) -> Options:
         """The model's own way of decoding, with what is given put in its place (fields of `decode.Options`)."""
@@ -327,7 +338,7 @@ def load(path: str | Path) -> Translator:
         fingerprints = msgspec.convert(extra.get("tokenizers", {}), dict[str, str])
     except msgspec.ValidationError as error:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
-    return Translator(model, load_tokenizers(folder, fingerprints), tags, decoding)
+    return Translator(model, load_tokenizers(folder, fingerprints), tags, decoding, hardware.probe())
 
 
 def translate_stream(translator: Translator, lines: BinaryIO, out: BinaryIO, options: Mapping[str, Any]) -> None:

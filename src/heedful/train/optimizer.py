@@ -40,7 +40,7 @@ class Optimizer:
             self.weights = {name: p.detach().float().clone() for name, p in self.working.items()}
             for name, parameter in self.working.items():
                 parameter.data = parameter.data.to(torch.bfloat16)
-                gather = _gather_into(self.weights[name])
+                gather = _gather_into(self.weights[name], torch.empty_like(self.weights[name]))
                 self._hooks.append(parameter.register_post_accumulate_grad_hook(gather))  # type: ignore[no-untyped-call]
         self.means = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
         self.squares = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
@@ -179,13 +179,13 @@ def adamw(
     torch._foreach_addcdiv_(weights, means, roots, -rate / (1.0 - beta1**update))
 
 
-def _gather_into(master: Tensor) -> Callable[[Tensor], None]:
-    """A hook that adds a parameter's bf16 gradient to its master's fp32 one, and frees it at once."""
+def _gather_into(master: Tensor, room: Tensor) -> Callable[[Tensor], None]:
+    """A hook that adds a parameter's bf16 gradient to its master's fp32 one, which lives in `room`, and frees it."""
 
     def gather(parameter: Tensor) -> None:
         assert parameter.grad is not None
         if master.grad is None:
-            master.grad = parameter.grad.float()
+            master.grad = room.copy_(parameter.grad)
         else:
             master.grad.add_(parameter.grad)
         parameter.grad = None
