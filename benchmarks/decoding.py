@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=["forced", "ends"], choices=["forced", "ends"])
     parser.add_argument("--sentences", type=int, help="default: 8 singly, 64 in batches (32 with a beam)")
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="write results/decoding.json")
+    parser.add_argument("--write", action="store_true", help="write results/PROCESSOR/decoding.json")
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,10 @@ def commit() -> str:
 
 
 def write(name: str, figures: dict[str, Any]) -> Path:
-    """benchmarks/results/NAME.json."""
-    path = Path(__file__).parent / "results" / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"commit": commit(), "machine": machine(), **figures}, indent=1) + "\n")
+    """benchmarks/results/PROCESSOR/NAME.json: figures of several machines stand side by side."""
+    where = machine()
+    processor = re.sub(r"\(\w+\)|processor|[^a-z0-9]+", " ", where["processor"].lower()).split()
+    path = Path(__file__).parent / "results" / "-".join(processor) / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"commit": commit(), "machine": where, **figures}, indent=1) + "\n")
     return path

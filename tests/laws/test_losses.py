@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from heedful.model import heads
 from heedful.model.heads import Labels
+from heedful.model.plan import Head
 
 from . import cases
 from .closeness import assert_all_close, assert_close, assert_same_bits, gradients
@@ -101,6 +102,32 @@ def test_selected_rows(name: str) -> None:
         sums.loss.backward(retain_graph=True)
     for address, gradient in gradients(model).items():
         assert float(gradient.abs().sum()) == 0.0, address
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 7, 12, 13])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_count_of_chunks_and_blocks(
+    count: int, smoothing: float, with_bias: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks of 3 rows, in bf16 blocks of two chunks: none, a part of one, exactly one, several and a rest."""
+    monkeypatch.setattr(heads, "CHUNK", 3)
+    monkeypatch.setattr(heads, "BLOCK", 11 * 8)
+    head = heads.Head(Head(name="x", streams=("s",), outputs=11, bias=with_bias), 5).to(dtype)
+    states, ids = torch.randn(count, 5).to(dtype).requires_grad_(), torch.randint(11, (count,))
+    sums = head.loss(states, Labels(ids), smoothing)
+    sums.loss.backward()
+    exact = [part.detach().double().requires_grad_() for part in (states, *head.parameters())]
+    logits = functional.linear(*exact)
+    loss = functional.cross_entropy(logits, ids, reduction="sum", label_smoothing=smoothing)
+    loss.backward()
+    limit = 1e-5 if dtype == torch.float32 else 2e-2
+    assert_close("loss", sums.loss, loss.float(), limit)
+    for part, other in zip((states, *head.parameters()), exact, strict=True):
+        assert part.grad is not None
+        assert other.grad is not None
+        assert_close("gradients", part.grad.float(), other.grad.float(), limit)
 
 
 @NAMES

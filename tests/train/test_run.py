@@ -60,3 +60,13 @@ def test_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose(Training(processes="auto", precision="auto"), "mps").processes == 1
     assert choose(Training(processes="auto", precision="auto"), "mps").precision == "fp32"
     assert set(auto.versions) >= {"python", "torch", "numpy", "safetensors"}
+
+
+def test_processes_that_would_fill_the_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "cores", lambda: 2)
+    assert choose(Training(processes=8), "cpu").processes == 8
+    with pytest.raises(UserError, match=r"training\.processes = 9, but this process may use 2 cores; at most 4 a core"):
+        choose(Training(processes=9), "cpu")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "9")  # torchrun has started them already, on how many machines it knows
+    assert choose(Training(processes=9), "cpu").processes == 9

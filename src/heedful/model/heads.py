@@ -62,10 +62,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         nll, correct = torch.zeros_like(loss), torch.zeros((), dtype=torch.long, device=states.device)
         # The uniform part of smoothed targets is the same for every row: it is kept out of the logits' passes.
         uniform = smoothing / vocab
-        if gradients:
-            to_states = torch.empty_like(states)
-            to_weight = _Sum(weight, whole=full or block == count)
-            to_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
+        sums = _Gradients(states, weight, bias, whole=full or block == count) if gradients else None
         place = states.new_empty(min(CHUNK, count), vocab, dtype=torch.float32)
         errors = place if full else states.new_empty(block, vocab)
         for begin in range(0, count, CHUNK):
@@ -79,27 +76,19 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             nll += plain.sum()
             correct += (target >= highest).sum()
             loss += (plain if not smoothing else (1 - smoothing) * plain + smoothing * total).sum()
-            if gradients:
+            if sums is not None:
                 chances.scatter_add_(1, wanted, torch.full_like(target, smoothing - 1.0))
-                if to_bias is not None:
-                    to_bias += chances.sum(0)
                 if not full:
                     error.copy_(chances)
                 if end == min(first + block, count):
-                    error = errors[: end - first]
-                    torch.mm(error, weight, out=to_states[first:end])
-                    to_weight.add(error.t(), states[first:end])
+                    sums.add(errors[: end - first], first, end)
         if smoothing:
             seen, mean = states.sum(0, dtype=torch.float32), weight.sum(0, dtype=torch.float32)
             loss -= uniform * (seen @ mean + (0.0 if bias is None else count * bias.float().sum()))
-        if gradients and smoothing:
-            to_states -= (uniform * mean).to(states.dtype)
-            to_weight.total -= (uniform * seen).to(to_weight.total.dtype)
-            if to_bias is not None:
-                to_bias -= uniform * count
-        if gradients:
-            to_bias = None if to_bias is None else to_bias.to(weight.dtype)
-            ctx.save_for_backward(to_states, to_weight.total.to(weight.dtype), to_bias)
+            if sums is not None:
+                sums.smooth(uniform, seen, mean)
+        if sums is not None:
+            ctx.save_for_backward(*sums.taken())
         ctx.mark_non_differentiable(nll, correct)
         return loss.float(), nll.float(), correct
 
@@ -112,19 +101,44 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return (*scaled, None, None, None)
 
 
-class _Sum:
-    """The gradient of a weight, a sum of products; kept in fp32 unless it is fp32 or one product (`whole`)."""
+class _Gradients:
+    """Of the summed loss: to states [n, width], weight [vocab, width] and bias [vocab], from errors [rows, vocab].
 
-    def __init__(self, weight: Tensor, whole: bool) -> None:
-        self.total = torch.zeros_like(weight, dtype=weight.dtype if whole else torch.float32)
-        self.empty = True
+    The weight's is a sum of products, kept in fp32 unless it is fp32 anyway or one product (`whole`).
+    """
 
-    def add(self, left: Tensor, right: Tensor) -> None:
-        if self.total.dtype == right.dtype:
-            torch.addmm(self.total, left, right, beta=0.0 if self.empty else 1.0, out=self.total)
+    def __init__(self, states: Tensor, weight: Tensor, bias: Tensor | None, whole: bool) -> None:
+        self.states, self.weight = states, weight
+        self.to_states = torch.empty_like(states)
+        # Filling the largest of gradients with zeros can be spared: the first product overwrites it.
+        make = torch.empty_like if len(states) else torch.zeros_like
+        self.to_weight = make(weight, dtype=weight.dtype if whole else torch.float32)
+        self.to_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
+
+    def add(self, errors: Tensor, first: int, end: int) -> None:
+        """The errors of rows `first` to `end` (not included); rows come in order."""
+        torch.mm(errors, self.weight, out=self.to_states[first:end])
+        left, right = errors.t(), self.states[first:end]
+        if self.to_weight.dtype == right.dtype:
+            torch.addmm(self.to_weight, left, right, beta=float(first > 0), out=self.to_weight)
+        elif first > 0:
+            self.to_weight += left @ right
         else:
-            self.total += left @ right
-        self.empty = False
+            self.to_weight.copy_(left @ right)
+        if self.to_bias is not None:
+            self.to_bias += errors.sum(0, dtype=torch.float32)
+
+    def smooth(self, uniform: float, seen: Tensor, mean: Tensor) -> None:
+        """`uniform` less for every class of every row; `seen` and `mean` are the sums of states and of weight."""
+        self.to_states -= (uniform * mean).to(self.to_states.dtype)
+        self.to_weight -= (uniform * seen).to(self.to_weight.dtype)
+        if self.to_bias is not None:
+            self.to_bias -= uniform * len(self.states)
+
+    def taken(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """All three, in the precision of what they belong to."""
+        dtype = self.weight.dtype
+        return self.to_states, self.to_weight.to(dtype), None if self.to_bias is None else self.to_bias.to(dtype)
 
 
 def _chances(logits: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor, Tensor]:

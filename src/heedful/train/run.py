@@ -23,9 +23,10 @@ from msgspec import Struct, field
 
 from ..config import Recipe, Training, read_recipe, write_toml
 from ..errors import UserError
-from .distributed import cores
+from .distributed import cores, inside_group
 from .lock import Lock
 
+PER_CORE = 4  # processes; each holds torch, the model and the optimizer's state
 VERSIONED = ("heedful", "torch", "numpy", "safetensors", "tokenizers")
 
 
@@ -114,6 +115,11 @@ def choose(training: Training, device: str, kernels: dict[str, Any] | None = Non
     processes = training.processes
     if processes == "auto":
         processes = cores() if device == "cpu" else _graphics_cards() if device == "cuda" else 1
+    elif device == "cpu" and not inside_group() and processes > PER_CORE * cores():
+        raise UserError(
+            f"training.processes = {processes}, but this process may use {cores()} cores; at most {PER_CORE} a core, "
+            f"or their memory would fill the machine; leave it at auto"
+        )
     threads = max(1, cores() // processes) if training.threads == "auto" else training.threads
     precision = training.precision
     if precision == "auto":
