@@ -158,7 +158,7 @@ def translate(
     length_penalty: Annotated[LengthPenalty | None, typer.Option(help="How hypotheses compare by length.")] = None,
     alpha: Annotated[float | None, typer.Option(help="Strength of the length penalty.")] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Draw at random instead of searching.")] = False,
-    temperature: Annotated[float | None, typer.Option(min=0.0, help="Of sampling; lower is safer.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0.01, help="Of sampling; lower is safer.")] = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="Draw from the K likeliest tokens.")] = None,
     top_p: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Draw from this much probability.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of sampling.")] = None,

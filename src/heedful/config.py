@@ -69,7 +69,6 @@ class Training(Section, frozen=True):
     limit: str | None = None
     batch_tokens: int = 2048
     accumulate: int = 1
-    optimizer: Literal["adamw"] = "adamw"
     rate: float = 1e-3
     schedule: Literal["noam", "inverse-sqrt", "cosine", "linear", "constant"] = "inverse-sqrt"
     warmup: int | None = None
@@ -215,7 +214,7 @@ def _check_keys(table: dict[str, Any], known: list[str], where: str, prefix: str
 # key: (smallest, largest) that makes sense; outside it the run could only fail later and less clearly.
 LIMITS: dict[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
-    "data.hold_out": (0, 10**9),
+    "data.hold_out": (1, 10**9),
     "data.longest": (2, 100_000),
     "tokenizer.size": (16, 1_000_000),
     "tokenizer.sampling": (0.0, 0.99),

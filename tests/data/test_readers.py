@@ -159,7 +159,7 @@ def test_resolve(tmp_path, monkeypatch):
 def test_wrong_sets_of_files(tmp_path):
     write(tmp_path / "a", b"")
     write(tmp_path / "a.csv.gz", b"")
-    with pytest.raises(UserError, match=r"data\.source names 1 files and data\.target 0; they must go together"):
+    with pytest.raises(UserError, match=r"data\.source names 1 file\(s\) and data\.target 0; they go together"):
         pairs(tmp_path, source=["a"])
     with pytest.raises(UserError, match=r"a\.csv\.gz: data\.pairs cannot be read by the suffix '\.csv'"):
         pairs(tmp_path, pairs=["a.csv.gz"])

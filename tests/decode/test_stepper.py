@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from heedful.decode.lowered import LoweredStepper, lowered
+from heedful.decode.lowered import LoweredStepper
+from heedful.decode.lowering import lowered
 from heedful.decode.stepper import ModelStepper
 from heedful.model import products
 from heedful.model.embeddings import TokenInput
@@ -153,7 +155,18 @@ def test_a_changed_weight_is_seen() -> None:
     assert lowered(model, head, None) is first
     with torch.no_grad():
         next(model.parameters()).mul_(2)
-    assert lowered(model, head, None) is not first
+    second = lowered(model, head, None)
+    assert second is not first
+    model.heads["next_token"].output.weight = torch.nn.Parameter(torch.zeros(23, 24))  # another one in its place
+    assert lowered(model, head, None) is not second
+
+
+def test_a_norm_that_is_not_the_last_step_takes_the_general_path() -> None:
+    made = continuer(layers=2).plan
+    first, second, norm = made.steps
+    assert lowered(Model(made, 0).eval(), made.heads[0], None) is not None
+    other = msgspec.structs.replace(made, steps=(first, norm, second))
+    assert lowered(Model(other, 0).eval(), made.heads[0], None) is None
 
 
 def test_other_precisions_take_the_general_path() -> None:

@@ -196,7 +196,7 @@ def test_no_class_is_named_for_what_it_is_not(file: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted((SOURCE / "model").glob("*.py")), ids=name_of)
 def test_the_model_swallows_no_options(file: Path) -> None:
-    """`**options` hides misspelt names. `families.plan` alone takes any, and checks each against the family."""
+    """`**options` hides misspelt names. `presets.plan` alone takes any, and checks each against the family."""
     swallowing = {node.name for node in functions(tree(file)) if node.args.kwarg}
     assert swallowing <= ({"plan"} if file.name == "presets.py" else set())
 

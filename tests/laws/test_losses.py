@@ -130,6 +130,14 @@ def test_every_count_of_chunks_and_blocks(
         assert_close("gradients", part.grad.float(), other.grad.float(), limit)
 
 
+def test_a_bias_can_be_trained_alone() -> None:
+    head = heads.Head(Head(name="x", streams=("s",), outputs=11, bias=True), 5)
+    head.output.weight.requires_grad_(False)
+    head.loss(torch.randn(4, 5), Labels(torch.arange(4))).loss.backward()
+    assert head.output.bias.grad is not None
+    assert float(head.output.bias.grad.abs().sum()) > 0.0
+
+
 @NAMES
 def test_losses_of_bf16(name: str) -> None:
     """Losses are summed in fp32 whatever the weights are, and gradients have the weights' precision."""

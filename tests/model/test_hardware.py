@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,8 +17,11 @@ from heedful.model.hardware import Choices, applied, apply, available_threads, p
 
 @pytest.fixture(autouse=True)
 def _settings_restored() -> object:
-    with applied(Choices(threads=torch.get_num_threads())):
-        yield None
+    threads, precision = torch.get_num_threads(), torch.backends.mkldnn.matmul.fp32_precision
+    hardware._restore("none")
+    yield None
+    torch.set_num_threads(threads)
+    hardware._restore(precision)
 
 
 def fixed_times(monkeypatch: pytest.MonkeyPatch, *times: float) -> None:
@@ -126,6 +130,25 @@ def test_applied_is_undone() -> None:
         assert torch.get_num_threads() == before[0] + 1
         assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
     assert before == (torch.get_num_threads(), torch.backends.mkldnn.matmul.fp32_precision)
+
+
+def test_two_threads_apply_one_after_the_other() -> None:
+    """Else the first to leave would undo the second's, and the second would restore the first's."""
+    before, inside = torch.backends.mkldnn.matmul.fp32_precision, threading.Event()
+    seen: list[str] = []
+
+    def other() -> None:
+        inside.set()
+        with applied(Choices(fp32_gemm="onednn", threads=1)):
+            seen.append(torch.backends.mkldnn.matmul.fp32_precision)
+
+    thread = threading.Thread(target=other)
+    with applied(Choices(fp32_gemm="onednn", threads=1)):
+        thread.start()
+        inside.wait()
+    thread.join()
+    assert seen == ["bf16"]
+    assert torch.backends.mkldnn.matmul.fp32_precision == before
 
 
 def test_a_torch_without_the_switch_or_the_operators_is_served(monkeypatch: pytest.MonkeyPatch) -> None:

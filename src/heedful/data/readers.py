@@ -62,7 +62,7 @@ def read_pairs(data: Files, root: Path | None = None, dev: bool = False) -> Iter
     prefix = "data.dev_" if dev else "data."
     if len(sources) != len(targets):
         raise UserError(
-            f"{prefix}source names {len(sources)} files and {prefix}target {len(targets)}; they must go together"
+            f"{prefix}source names {len(sources)} file(s) and {prefix}target {len(targets)}; they go together"
         )
     parallel = [(resolve(source, root), resolve(target, root)) for source, target in zip(sources, targets, strict=True)]
     others = [resolve(table, root) for table in tables]

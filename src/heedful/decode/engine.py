@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from ..model import products
 from ..model.embeddings import TokenInput
 from ..model.hardware import Choices
 from ..model.layout import Layout
@@ -21,11 +22,12 @@ from ..model.plan import Head, Step, Tokens
 from .options import Hypothesis, Options
 from .search import Row, Search, search
 from .stepper import Stepper, stepper
-from .workers import side_by_side
+from .workers import Stopped, side_by_side
 
 Answers = list[Hypothesis]
 
-FEW = 32  # hypotheses whose steps one thread makes sooner than two, which wait for each other at every product
+FEW_ROWS = 4  # a batch is not cut below these: products of fewer rows cost as much
+FEW_HYPOTHESES = 32  # whose steps one thread makes sooner than two, which wait for each other at every product
 
 
 def decode(
@@ -54,8 +56,8 @@ def decode_stream(
 ) -> Iterator[tuple[int, Answers]]:
     """The same, one (number of the input, hypotheses) at a time, as they finish. The longest inputs come first.
 
-    On a CPU, several batches are decoded side by side, each on one of torch's threads, and a batch of few hypotheses
-    on one thread in any case: its products are too small to share.
+    On a CPU with several threads, batches are decoded side by side, each on one thread; they hold no more rows than
+    give every thread some. A lone batch of few hypotheses takes one thread: its products are too small to share.
     """
     options = options or Options()
     decoded = Decoded(model, options, choices)
@@ -67,21 +69,24 @@ def decode_stream(
         else:
             yield number, [Hypothesis([], 0.0, True, [] if options.logprobs else None)]
     numbers.sort(key=lambda number: -len(inputs[number]))
-    training = model.training
-    if training:  # no dropout; the caller's mode comes back with the last answer
-        model.eval()
-    try:
-        batches = [numbers[begin : begin + options.batch] for begin in range(0, len(numbers), options.batch)]
-        work = lambda some: _batch(decoded, some, [inputs[number] for number in some])
-        small = len(batches) == 1 and len(numbers) * options.slots < FEW
-        if decoded.device.type == "cpu" and torch.get_num_threads() > 1 and (len(batches) > 1 or small):
-            yield from side_by_side(work, batches, torch.get_num_threads())
-        else:
-            for some in batches:
-                yield from work(some)
-    finally:
-        if training:
-            model.train()
+    threads = torch.get_num_threads() if decoded.device.type == "cpu" else 1
+    size = min(options.batch, max(FEW_ROWS, math.ceil(len(numbers) / threads)))
+    batches = [numbers[begin : begin + size] for begin in range(0, len(numbers), size)]
+    apart = threads > 1 and (len(batches) > 1 or len(numbers) * options.slots < FEW_HYPOTHESES)
+
+    def work(some: list[int], stopped: Stopped) -> Iterator[tuple[int, Answers]]:
+        return _batch(decoded, some, [inputs[number] for number in some], stopped)
+
+    training = model.training  # the caller's mode comes back with the last answer
+    with products.threads(1 if apart else threads):
+        try:
+            if apart:
+                yield from side_by_side(work, batches, threads)
+            else:
+                for some in batches:
+                    yield from work(some, lambda: False)
+        finally:
+            model.train(training)
 
 
 class Decoded:
@@ -143,6 +148,11 @@ class Decoded:
             most = min(most, max(1, embedding.capacity - read + 1))
         return most
 
+    def evaluate(self) -> None:
+        """No dropout, also where another stream over this model has ended and given it its training mode back."""
+        if self.model.training:
+            self.model.eval()
+
     def packed(self, rows: Sequence[Sequence[int]]) -> TokenInput:
         """Rows of ids as a model's input."""
         lengths = np.array([len(row) for row in rows], np.int64)
@@ -163,17 +173,20 @@ class Decoded:
         return steps, steps.prefill(self.packed(rows))
 
 
-def _batch(decoded: Decoded, numbers: list[int], inputs: list[Sequence[int]]) -> Iterator[tuple[int, Answers]]:
+def _batch(
+    decoded: Decoded, numbers: list[int], inputs: list[Sequence[int]], stopped: Stopped
+) -> Iterator[tuple[int, Answers]]:
     options = decoded.options
     rows = [Row(number, decoded.longest(len(ids))) for number, ids in zip(numbers, inputs, strict=True)]
     limits = Limits(options, decoded.head.outputs, decoded.device)
     # Inference mode must not stay on while the caller has the answers of a half-finished batch.
     with torch.inference_mode():
+        decoded.evaluate()
         steps, logits = decoded.begin(inputs)
         finding = search(rows, options, decoded.head.outputs)
     gone: set[int] = set()
     length = 1
-    while True:
+    while not stopped():
         with torch.inference_mode():
             logits, logprobs = limits.apply(logits, length, [row.longest for row in rows])
             choice = finding.choose(logits, logprobs, length)
@@ -187,6 +200,7 @@ def _batch(decoded: Decoded, numbers: list[int], inputs: list[Sequence[int]]) ->
                 tokens, parents = _leave(stay, tokens, parents, options.slots, steps, finding)
                 gone.clear()
             if len(gone) < len(rows):
+                decoded.evaluate()
                 if length == 1 and options.slots > 1:
                     steps.fork(options.slots)
                     parents = None  # there was one hypothesis to descend from

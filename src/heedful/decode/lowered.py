@@ -6,10 +6,7 @@ made, once for every number of rows and slots. The laws hold it equal to `Model.
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,88 +15,15 @@ from torch import Tensor, nn
 from ..model.attention import Attention
 from ..model.block import Block
 from ..model.cache import Cache
-from ..model.embeddings import TokenEmbedding, TokenInput
+from ..model.embeddings import TokenInput
 from ..model.feedforward import ACTIVATIONS
 from ..model.hardware import Choices
 from ..model.layout import Layout
 from ..model.model import Model
-from ..model.plan import FinalNorm, Head
+from ..model.plan import Head
 from ..model.positions import rotate
-from ..model.products import Action, Linear, multiply, share_threads
-
-Linears = dict[int, Linear]
-
-
-@dataclass
-class Lowered:
-    """The weights of a model's decoding step, as they were when it was lowered."""
-
-    blocks: list[tuple[str, Block]]
-    final: nn.Module | None
-    embedding: TokenEmbedding
-    linears: Linears
-    choices: Choices
-    head: Linear
-    scale: float
-
-
-@dataclass
-class Known:
-    """A model that was lowered, or found unfit for it, in this state of its parameters."""
-
-    parameters: list[nn.Parameter]
-    state: object
-    step: Lowered | None
-
-
-_lowered: weakref.WeakKeyDictionary[Model, Known] = weakref.WeakKeyDictionary()
-_lowering = threading.Lock()  # batches that are decoded side by side share one copy of the weights
-
-
-def lowered(model: Model, head: Head, choices: Choices | None) -> Lowered | None:
-    """The model's lowered step, made anew if a weight has changed; None for plans that take the general path."""
-    with _lowering:
-        known = _lowered.get(model)
-        parameters = list(model.parameters()) if known is None else known.parameters
-        state = (*(number for p in parameters for number in (p.data_ptr(), _version(p))), head.name, choices)
-        if known is None or known.state != state:
-            step = _lower(model, head, choices) if _supported(model, head) else None
-            known = _lowered[model] = Known(parameters, state, step)
-        return known.step
-
-
-def _version(parameter: Tensor) -> int:
-    """Counts the changes of a parameter; those made in inference mode are not counted by torch."""
-    return -1 if parameter.is_inference() else parameter._version
-
-
-def _supported(model: Model, head: Head) -> bool:
-    if any(p.dtype != torch.float32 or p.device.type != "cpu" for p in model.parameters()):
-        return False
-    stream = head.streams[0]
-    blocks = [block for _, _, block in model.plan.blocks() if block.stream == stream]
-    own = [attend for block in blocks for attend in block.attends if attend.stream == stream]
-    shapes = {(attend.kv_heads, attend.head_width) for attend in own}
-    return head.transform is None and len(shapes) == 1 and all(block.attends for block in blocks)
-
-
-def _lower(model: Model, head: Head, choices: Choices | None) -> Lowered:
-    stream = head.streams[0]
-    blocks = [(address, block) for step in model.steps for address, block in step if block.plan.stream == stream]
-    final = any(isinstance(step, FinalNorm) and step.stream == stream for step in model.plan.steps)
-    choices = choices or Choices()
-    linears: Linears = {}
-    for _, block in blocks:
-        for name, module in block.named_modules():
-            if isinstance(module, nn.Linear) and not name.endswith("key_value"):
-                linears[id(module)] = Linear(module.weight, module.bias, choices)
-    output = model.heads[head.name].output
-    embedding = model.streams[stream].embedding
-    assert isinstance(output, nn.Linear)
-    assert isinstance(embedding, TokenEmbedding)
-    last = Linear(output.weight, output.bias, choices)
-    norm = model.streams[stream].norm if final else None
-    return Lowered(blocks, norm, embedding, linears, choices, last, head.scale)
+from ..model.products import Action, Linear, multiply
+from .lowering import Lowered
 
 
 class Store:
@@ -157,7 +81,6 @@ class LoweredStepper:
         model.settle(self.stream, states, layouts, self.cache)
         self.actions: list[Action] = []
         self._biases: dict[object, Tensor | None] = {}
-        share_threads()
 
     def prefill(self, prompt: TokenInput) -> Tensor:
         cache = self.cache

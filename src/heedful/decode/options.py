@@ -65,8 +65,8 @@ class Options:
             raise UserError(f"best = {self.best} answers of a beam of {self.beam}; ask for at most {self.beam}")
         if self.length_penalty not in ("average", "gnmt", "hf"):
             raise UserError(f"length_penalty = {self.length_penalty!r}; known: average, gnmt, hf")
-        if not self.patience > 0 or math.isnan(self.alpha):
-            raise UserError(f"patience = {self.patience}, alpha = {self.alpha}; patience is above 0, alpha a number")
+        if not self.patience > 0 or not math.isfinite(self.alpha):
+            raise UserError(f"patience = {self.patience}, alpha = {self.alpha}; patience is above 0, alpha finite")
 
     @property
     def slots(self) -> int:

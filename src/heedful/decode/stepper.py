@@ -80,7 +80,8 @@ def stepper(
     choices: Choices | None = None,
 ) -> Stepper:
     """The fastest stepper that this model's plan allows."""
-    from .lowered import LoweredStepper, lowered
+    from .lowered import LoweredStepper
+    from .lowering import lowered
 
     weights = lowered(model, head, choices)
     if weights is None:

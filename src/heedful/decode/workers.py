@@ -1,7 +1,8 @@
 """Parts of a work side by side, one thread each.
 
-A decoding step is many small products with a wait between any two: two batches on a thread each finish far sooner than
-one after the other on two threads. What a part gives does not depend on how many workers there are.
+A decoding step is many small products with a wait between any two: two batches on a thread each finish sooner than one
+after the other on two threads (`benchmarks/threads.py`). What a part gives does not depend on how many workers there
+are.
 """
 
 from __future__ import annotations
@@ -9,71 +10,69 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
+Stopped = Callable[[], bool]
 
 
-class _Ended(Generic[Result]):
-    """A worker's last word: what went wrong, if anything did."""
+class _Workers(Generic[Part, Result]):
+    """What the threads share: the parts still to do, the results, and whether to stop."""
 
-    def __init__(self, error: BaseException | None) -> None:
-        self.error = error
+    def __init__(self, work: Callable[[Part, Stopped], Iterable[Result]], parts: Sequence[Part]) -> None:
+        self.work, self.waiting = work, iter(parts)
+        self.lock, self.stop = threading.Lock(), threading.Event()
+        self.results: SimpleQueue[Any] = SimpleQueue()  # of Result, and of _Workers itself when one has ended
+        self.error: BaseException | None = None
 
-
-def side_by_side(work: Callable[[Part], Iterable[Result]], parts: Sequence[Part], workers: int) -> Iterator[Result]:
-    """What `work` yields for every part, as it comes; parts are begun in order, `workers` of them at a time.
-
-    Each worker computes on one thread of torch's. What `work` raises is raised here, after all workers have ended; if
-    the caller stops early they end when they next have a result.
-    """
-    results: SimpleQueue[Result | _Ended[Result]] = SimpleQueue()
-    waiting, lock, stop = iter(parts), threading.Lock(), threading.Event()
-
-    def take() -> Iterator[Part]:
-        while not stop.is_set():
-            with lock:
-                part = next(waiting, stop)
-            if part is stop:
-                return
-            yield part  # type: ignore[misc]
-
-    def run() -> None:
-        error: BaseException | None = None
+    def run(self) -> None:
         try:
             torch.set_num_threads(1)  # of this thread
-            for part in take():
-                for result in work(part):
-                    results.put(result)
-                    if stop.is_set():
-                        return
-        except BaseException as caught:  # whatever it is, the caller is to have it
-            error = caught
-            stop.set()
+            while not self.stop.is_set():
+                with self.lock:
+                    part = next(self.waiting, None)
+                if part is None:
+                    return
+                for result in self.work(part, self.stop.is_set):
+                    self.results.put(result)
+        except BaseException as error:  # whatever it is, the caller is to have it
+            self.error = self.error or error
+            self.stop.set()
         finally:
-            results.put(_Ended(error))
+            self.results.put(self)
 
+
+def side_by_side(
+    work: Callable[[Part, Stopped], Iterable[Result]], parts: Sequence[Part], workers: int
+) -> Iterator[Result]:
+    """What `work` yields for every part, as it comes; parts are begun in order, `workers` of them at a time.
+
+    Each worker computes on one thread of torch's, and while they run, threads that others begin inherit that number.
+    If the caller stops early, or `work` raises (which is raised here, after all workers have ended), the function that
+    `work` is given turns true, and it should return.
+    """
+    shared = _Workers(work, parts)
     mine = torch.get_num_threads()
-    threads = [threading.Thread(target=run, name=f"heedful-decode-{n}") for n in range(min(workers, len(parts)))]
-    for thread in threads:
-        thread.start()
-    failed: BaseException | None = None
-    running = len(threads)
+    threads: list[threading.Thread] = []
     try:
+        for number in range(min(workers, len(parts))):
+            thread = threading.Thread(target=shared.run, name=f"heedful-decode-{number}")
+            thread.start()
+            threads.append(thread)
+        running = len(threads)
         while running:
-            result = results.get()
-            if isinstance(result, _Ended):
+            result = shared.results.get()
+            if result is shared:
                 running -= 1
-                failed = failed or result.error
             else:
                 yield result
     finally:
-        stop.set()
+        shared.stop.set()
         for thread in threads:
             thread.join()
-        torch.set_num_threads(mine)  # what threads begun from now on take as theirs
-    if failed is not None:
-        raise failed
+        torch.set_num_threads(mine)
+    if shared.error is not None:
+        raise shared.error

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ GAIN = 1.15  # a fast path must win by this much: less is noise, and choices sho
 # Linear layers of a decoding step, (inputs, outputs), and the rows they multiply where there are several: the beam of
 # one sentence, a batch, a batch of beams.
 STEP_SHAPES, STEP_ROWS = ((512, 512), (512, 2048)), (4, 32, 128)
+
+_applying = threading.RLock()
 
 
 class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,10 +65,12 @@ def probe() -> Choices:
         return Choices(threads=threads, reasons=reasons)
     import torch
 
+    from . import products
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), products.threads(1):
             onednn, reasons["fp32_gemm"] = _probe_gemm()
             row, reasons["row"] = _probe_step(onednn, (1,))
             step, reasons["step"] = _probe_step(onednn, STEP_ROWS)
@@ -93,16 +98,20 @@ def apply(choices: Choices) -> None:
 
 @contextmanager
 def applied(choices: Choices) -> Iterator[None]:
-    """`apply`, undone at the end: for programs that do more than heedful in one process."""
+    """`apply`, undone at the end: for programs that do more than heedful in one process.
+
+    The settings are the process's: where two threads want this at once, the second waits.
+    """
     import torch
 
-    threads, precision = torch.get_num_threads(), _precision()
-    apply(choices)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        _restore(precision)
+    with _applying:
+        threads, precision = torch.get_num_threads(), _precision()
+        apply(choices)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            _restore(precision)
 
 
 def available_threads() -> tuple[int, str]:
@@ -219,9 +228,8 @@ def _probe_step(onednn: bool, counts: tuple[int, ...]) -> tuple[Kind, str]:
     """The kernel that wins over all these counts of rows and loses at none by much; torch's own unless one does."""
     import torch
 
-    from .products import KINDS, Linear, share_threads
+    from .products import KINDS, Linear
 
-    share_threads()  # the one thread that torch has now; each decoding shares again
     weights = [_numbers(outputs, inputs) for inputs, outputs in STEP_SHAPES]
     kinds = {kind: [Linear(weight, None, Choices(row=kind, step=kind)) for weight in weights] for kind in KINDS}
     kinds = {kind: linears for kind, linears in kinds.items() if linears[0].kind(1) == kind}

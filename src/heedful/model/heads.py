@@ -1,4 +1,4 @@
-"""What is read off the streams at the end, and the losses. All logits are never kept at once."""
+"""What is read off the streams at the end, and the losses. Logits are made and used up in chunks of rows."""
 
 from __future__ import annotations
 
@@ -89,8 +89,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 sums.smooth(uniform, seen, mean)
         if sums is not None:
             ctx.save_for_backward(*sums.taken())
+        nll = nll.float()
         ctx.mark_non_differentiable(nll, correct)
-        return loss.float(), nll.float(), correct
+        return loss.float(), nll, correct
 
     @staticmethod
     def backward(ctx, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
@@ -188,17 +189,20 @@ class Head(nn.Module):
         states = self._before_output(states)
         if self.plan.objective == "distribution":
             return self._divergence(states, labels)
-        gradients = torch.is_grad_enabled() and (states.requires_grad or self.output.weight.requires_grad)
+        trained = (states, *self.output.parameters())
+        gradients = torch.is_grad_enabled() and any(part.requires_grad for part in trained)
         loss, nll, correct = _ChunkedCrossEntropy.apply(
             states, self.output.weight, self.output.bias, labels.ids, smoothing, gradients
         )
-        return LossSums(loss, nll.detach(), correct, len(labels.ids))
+        return LossSums(loss, nll, correct, len(labels.ids))
 
     def _divergence(self, states: Tensor, labels: Labels) -> LossSums:
         """KL(given || predicted), summed over classes and rows (Lu et al. 2019, 3.2); nothing scored costs 0."""
         chances = self.output(states).float().log_softmax(-1)
         loss = functional.kl_div(chances, labels.ids, reduction="sum")
         correct = (
-            (chances.argmax(-1) == labels.ids.argmax(-1)).sum() if len(states) else torch.zeros((), dtype=torch.long)
+            (chances.argmax(-1) == labels.ids.argmax(-1)).sum()
+            if len(states)
+            else torch.zeros((), dtype=torch.long, device=states.device)
         )
         return LossSums(loss, loss.detach(), correct, len(labels.ids))

@@ -58,7 +58,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """` Did you mean 'x'?`, or the list of what is known."""
+    """ "did you mean 'x'?", or the list of what is known."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
 

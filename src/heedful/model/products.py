@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,8 @@ from .hardware import Choices, Kind
 
 KINDS: tuple[Kind, ...] = ("torch", "numpy", "packed")
 Action = Callable[[], object]
+
+_copying = threading.Lock()  # batches decoded side by side share one copy of a weight
 
 
 class Linear:
@@ -36,6 +40,9 @@ class Linear:
         self.weight = weight.detach()
         self.bias = None if bias is None or not bool(bias.any()) else bias.detach()
         self.choices = choices
+        self._turned: Tensor | None = None
+        self._packed: Tensor | None = None
+        self._refused = False
 
     def kind(self, rows: int) -> Kind:
         """The kernel that so many rows take."""
@@ -43,15 +50,22 @@ class Linear:
         lacking = self.packed is None if kind == "packed" else kind == "numpy" and not numpy_is_ours()
         return "torch" if lacking else kind
 
-    @functools.cached_property
+    @property
     def turned(self) -> Tensor:
         """[inputs, outputs], its own rows end to end."""
-        return self.weight.t().contiguous()
+        with _copying:
+            if self._turned is None:
+                self._turned = self.weight.t().contiguous()
+            return self._turned
 
-    @functools.cached_property
+    @property
     def packed(self) -> Tensor | None:
         """The weight in oneDNN's own order; None without the operators, private to torch, or if they refuse it."""
-        return _pack(self.weight)
+        with _copying:
+            if self._packed is None and not self._refused:
+                self._packed = _pack(self.weight)
+                self._refused = self._packed is None
+            return self._packed
 
     def into(self, inputs: Tensor, outputs: Tensor) -> Action:
         """The product as an action: from `inputs` [rows, inputs] into `outputs` [rows, outputs], both contiguous."""
@@ -106,30 +120,41 @@ def multiply(left: Tensor, right: Tensor, product: Tensor) -> None:
 
 
 @functools.cache
-def _threads() -> Callable[[int], object] | None:
-    """Sets the threads of NumPy's own OpenBLAS; None where NumPy has another BLAS, or hides it."""
+def _openblas() -> tuple[Callable[[], int], Callable[[int], object]] | None:
+    """Reads and sets the threads of NumPy's own OpenBLAS; None where NumPy has another BLAS, or hides it."""
     for folder in (Path(np.__file__).parent.parent / "numpy.libs", Path(np.__file__).parent / ".dylibs"):
         for path in sorted(folder.glob("*openblas*")):
             try:
                 library = ctypes.CDLL(str(path))
             except OSError:
                 continue
-            for name in ("scipy_openblas_set_num_threads64_", "scipy_openblas_set_num_threads"):
-                if hasattr(library, name):
-                    function = getattr(library, name)
-                    function.argtypes, function.restype = [ctypes.c_int], None
-                    return function  # type: ignore[no-any-return]
+            for ending in ("64_", ""):
+                names = [f"scipy_openblas_{verb}_num_threads{ending}" for verb in ("get", "set")]
+                if all(hasattr(library, name) for name in names):
+                    read, write = (getattr(library, name) for name in names)
+                    read.argtypes, read.restype = [], ctypes.c_int
+                    write.argtypes, write.restype = [ctypes.c_int], None
+                    return read, write
     return None
 
 
 @functools.cache
 def numpy_is_ours() -> bool:
-    """Whether NumPy multiplies here: only if it can be told to use as many threads as torch."""
-    return _threads() is not None
+    """Whether NumPy multiplies here: only if it can be told how many threads to use."""
+    return _openblas() is not None
 
 
-def share_threads() -> None:
-    """Give NumPy's products as many threads as torch's."""
-    setter = _threads()
-    if setter is not None:
-        setter(torch.get_num_threads())
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """NumPy's products on `count` threads, and as many as before when it ends. They are the whole process's."""
+    found = _openblas()
+    if found is None:
+        yield
+        return
+    read, write = found
+    before = read()
+    write(count)
+    try:
+        yield
+    finally:
+        write(before)

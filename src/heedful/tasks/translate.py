@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -220,7 +221,7 @@ def resume(out: Path, launch: bool = False) -> int:
     began = time.monotonic()
     run = Run.open(out)
     if (run.model / "config.json").exists():
-        print(f"{out}: the run is finished; its model is in {run.model}")
+        _say(f"{out}: the run is finished; its model is in {run.model}")
         return 0
     if run.choices.processes > 1 and not distributed.inside_group():
         if not launch:
@@ -229,7 +230,7 @@ def resume(out: Path, launch: bool = False) -> int:
             )
         return distributed.launch(run.choices.processes, run.choices.threads)
     if distributed.leads() and (note := run.changed_versions()):
-        print(note)
+        _say(note)
     return _go_on(run, run.choices.device, began)
 
 
@@ -238,7 +239,7 @@ def _go_on(run: Run | None, device: str, began: float, folder: Path | None = Non
     with run.lock if run and distributed.leads() else nullcontext():
         if run and distributed.leads():
             for line in prepare(run.recipe, run.data):
-                print(line)
+                _say(line)
         world = distributed.connect(device, run.choices.threads if run else "auto")
         if run is None:
             assert folder is not None
@@ -248,9 +249,16 @@ def _go_on(run: Run | None, device: str, began: float, folder: Path | None = Non
         task = Translation(run.recipe, run.data, world.device)
         outcome = loop.train(task, run, world, spent=time.monotonic() - began)
         world.leave()
-    if outcome.exit_code and world.leader:
-        print(f"stopped after step {outcome.step}; continue with: heedful resume {run.folder}")
+    if world.leader and outcome.exit_code:
+        _say(f"stopped after step {outcome.step}; continue with: heedful resume {run.folder}")
+    elif world.leader:
+        _say(f"translate with: heedful translate -m {run.folder}")
     return outcome.exit_code
+
+
+def _say(line: str) -> None:
+    """Where progress goes, too: in order with it."""
+    print(line, file=sys.stderr, flush=True)
 
 
 # ---- translating ----------------------------------------------------------------------------------------------------
@@ -302,11 +310,10 @@ class Translator:
 
     def encode(self, text: str, tag: str | None = None) -> list[int]:
         """The source ids that the model reads: tag, text, end."""
-        if (tag is None) != (not self.tags):
-            wanted = (
-                f"choose a target language with tag: {', '.join(self.tags)}" if self.tags else "it has no languages"
-            )
-            raise UserError(f"this model {'needs' if self.tags else 'takes'} no tag {tag!r}; {wanted}")
+        if tag is None and self.tags:
+            raise UserError(f"this model has several target languages; choose one as tag: {', '.join(self.tags)}")
+        if tag is not None and not self.tags:
+            raise UserError(f"this model has one target language and takes no tag; leave {tag!r} out")
         before = [] if tag is None else [self.tokenizers["source"].tag(tag)]
         return [*before, *self.tokenizers["source"].encode(text), Tokenizer.end]
 
@@ -353,7 +360,7 @@ def translate_stream(translator: Translator, lines: BinaryIO, out: BinaryIO, opt
     if chosen.pop("sample", False):
         chosen["sampling"] = Sampling(**sampling)
     elif sampling:
-        raise UserError(f"{', '.join(sampling)} belong to sampling: add --sample")
+        raise UserError(f"only sampling has {', '.join(sampling)}: add --sample")
     translator.encode("", tag)  # a wrong tag is told before any work
     decoding = translator.options(**chosen)
     for some in _arriving(lines):

@@ -72,14 +72,6 @@ def cores() -> int:
     return int(os.environ.get("HEEDFUL_CORES") or available_threads()[0])
 
 
-def calm_threads() -> None:
-    """Make OpenMP wait without spinning: call before torch is first imported. A user's own setting is respected.
-
-    Spinning barriers make two threads slower than one when another job holds a core; waiting costs nothing.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
 def inside_group() -> bool:
     """Whether torchrun or `launch` has given this process a rank."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
@@ -101,7 +93,6 @@ def launch(processes: int, threads: int) -> int:
     The first signal is passed on (every rank finishes its step, rank 0 saves), the second ends all at once. When one
     rank ends badly the others are ended too.
     """
-    calm_threads()
     environment = os.environ | {
         "WORLD_SIZE": str(processes),
         "MASTER_ADDR": "127.0.0.1",
