@@ -124,6 +124,14 @@ def test_the_probe_can_be_refused(monkeypatch: pytest.MonkeyPatch, value: str) -
     assert "HEEDFUL_PROBE" in chosen.reasons["bf16"]
 
 
+def test_small_products_stay_with_mkl(monkeypatch: pytest.MonkeyPatch) -> None:
+    fixed_times(monkeypatch, 2.0, 1.0)
+    assert probe(product=hardware.SMALL).fp32_gemm == "onednn"
+    chosen = probe(product=768 * 128**2)
+    assert chosen.fp32_gemm == "mkl"
+    assert chosen.reasons["fp32_gemm"] == "products of 13 million are small for oneDNN"
+
+
 def test_applied_is_undone() -> None:
     before = (torch.get_num_threads(), torch.backends.mkldnn.matmul.fp32_precision)
     with applied(Choices(fp32_gemm="onednn", threads=before[0] + 1)):

@@ -131,6 +131,7 @@ def recipe(folder: Path, seed: int, limit: float) -> Recipe:
             schedule="cosine",
             warmup=150,
             label_smoothing=0.0,
+            precision="auto",
             processes=processes,
             validate_every=400,
             save_every=10_000,
