@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -128,6 +129,39 @@ def test_wrong_options_name_the_right_ones(arguments: list[str], words: str) -> 
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [["shw"], ["translate", "--beam", "0", "-m", "x"], ["train", "translate"]])
+def test_wrong_options_are_told_in_one_line(arguments: list[str]) -> None:
+    told = run(*arguments).stderr.decode()
+    assert told.count("\n") == 1
+    assert told.startswith("heedful: ")
+    assert "--help)" in told
+
+
+def test_no_arguments_print_the_help() -> None:
+    done = run("train")
+    assert "translate" in done.stdout.decode() + done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+def test_a_full_output_is_one_line_and_exit_code_2() -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "heedful.cli", "show", "vilbert"], stdout=full, stderr=subprocess.PIPE, timeout=60
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"heedful: the output cannot be written: No space left on device")
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(("closed", "name"), [("<&-", "input"), (">&-", "output")])
+def test_a_closed_stream_is_named(closed: str, name: str) -> None:
+    code = "import sys; from heedful.cli import _stream as s; s(sys.stdin, 'input', ''); s(sys.stdout, 'output', '')"
+    command = f'{sys.executable} -c "{code}" {closed}'
+    done = subprocess.run(["bash", "-c", command], stderr=subprocess.PIPE, timeout=60, check=False)
+    assert f"UserError: standard {name} is closed".encode() in done.stderr
+
+
 def test_interruption_ends_with_130(
     monkeypatch: pytest.MonkeyPatch, task: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +169,7 @@ def test_interruption_ends_with_130(
         raise KeyboardInterrupt
 
     task.resume = interrupt
+    monkeypatch.setattr(signal, "signal", lambda *given: None)  # this process stays interruptible
     assert call(monkeypatch, "resume", "x") == 130
     assert "Traceback" not in capsys.readouterr().err
 

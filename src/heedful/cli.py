@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
 from contextlib import ExitStack
 from enum import StrEnum
@@ -15,6 +17,7 @@ from typer.core import TyperGroup
 from .errors import UserError
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 BROKEN_PIPE = 141  # 128 + SIGPIPE: whoever read our output has gone; say nothing
 
 
@@ -30,16 +33,39 @@ class Commands(TyperGroup):
             sys.stdout.flush()
             return result
         except UserError as error:
-            print("heedful:", " ".join(str(error).split()), file=sys.stderr)
+            _tell(str(error))
             code = 2
         except KeyboardInterrupt:
-            print("heedful: interrupted", file=sys.stderr)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would only disturb the ending
+            _tell("interrupted")
             code = INTERRUPTED
         except BrokenPipeError:
-            # Python flushes standard output once more at exit; let that go nowhere instead of failing again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _close_output()
             code = BROKEN_PIPE
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            _close_output()
+            _tell(f"the output cannot be written: {error.strerror}; free some space or choose another place")
+            code = 2
+        except Exception as error:
+            if not hasattr(error, "format_message") or type(error).__name__ == "NoArgsIsHelpError":
+                raise  # a bug of ours; or a command without arguments, whose help is its message
+            where = getattr(getattr(error, "ctx", None), "command_path", "heedful")
+            _tell(f"{error.format_message()} (see {where} --help)")
+            code = 2
         raise typer.Exit(code)
+
+
+def _tell(text: str) -> None:
+    """One line on standard error, if there is one."""
+    if sys.stderr is not None:
+        print("heedful:", " ".join(text.split()), file=sys.stderr)
+
+
+def _close_output() -> None:
+    """Python flushes standard output once more at exit; let that go nowhere instead of failing again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(
@@ -183,11 +209,11 @@ def translate(
     options = {name: value for name, value in given.items() if value is not None}
     with ExitStack() as stack:
         # Files are opened first: a misspelt name is found before a model is loaded, and nothing is overwritten by it.
-        sources = [stack.enter_context(_open(path, "rb")) for path in files or []] or [sys.stdin.buffer]
+        sources = [stack.enter_context(_open(path, "rb")) for path in files or [Path("-")]]
         from .tasks.translate import load, translate_stream
 
         translator = load(model)
-        out = stack.enter_context(_open(output, "xb")) if output else sys.stdout.buffer
+        out = stack.enter_context(_open(output, "xb")) if output else _stream(sys.stdout, "output", "--output FILE")
         for lines in sources:
             translate_stream(translator, lines, out, options)
 
@@ -221,11 +247,19 @@ def demo(
 
 def _open(path: Path, mode: str) -> Any:
     try:
-        return sys.stdin.buffer if str(path) == "-" and mode == "rb" else path.open(mode)
+        if str(path) == "-" and mode == "rb":
+            return _stream(sys.stdin, "input", "a FILE")
+        return path.open(mode)
     except FileExistsError:
         raise UserError(f"{path}: exists already; choose another --output, nothing is overwritten") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _stream(stream: Any, name: str, instead: str) -> Any:
+    if stream is None:
+        raise UserError(f"standard {name} is closed; give {instead}")
+    return stream.buffer
 
 
 def main() -> None:

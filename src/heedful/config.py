@@ -236,10 +236,12 @@ LIMITS: dict[str, tuple[float, float]] = {
     "training.keep": (1, 10_000),
     "training.average": (1, 100),
     "decoding.beam": (1, 64),
-    "decoding.alpha": (-100.0, 100.0),
+    "decoding.alpha": (-10.0, 10.0),
     "decoding.max_ratio": (0.0, 1000.0),
     "decoding.max_extra": (0, 100_000),
+    "decoding.longest": (1, 100_000),
 }
+TAG = re.compile(r"[\w.@-]{1,64}")
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?", re.ASCII)
 
 # The same for a family's options; whole numbers not named here are sizes.
@@ -256,12 +258,24 @@ MODEL_LIMITS: dict[str, tuple[float, float]] = {
 SIZES = (1, 10_000_000)
 
 
-def _check_values(recipe: Recipe, where: str) -> None:
+def check_decoding(decoding: Decoding, where: str) -> None:
+    """UserError where a value is outside its limits: a model's config.json may have been edited."""
+    _check_section("decoding", decoding, where)
+
+
+def _check_section(section: str, values: Any, where: str) -> None:
     for name, limits in LIMITS.items():
-        value: Any = recipe
-        for key in name.split("."):
-            value = getattr(value, key)
-        _check_limits(value, limits, where, name)
+        if name.startswith(f"{section}."):
+            _check_limits(getattr(values, name.split(".")[1]), limits, where, name)
+
+
+def _check_values(recipe: Recipe, where: str) -> None:
+    _check_limits(recipe.seed, LIMITS["seed"], where, "seed")
+    for section in SECTIONS:
+        _check_section(section, getattr(recipe, section), where)
+    for tag in recipe.data.tags:
+        if not TAG.fullmatch(tag):
+            raise UserError(f"{where}: data.tags has {tag!r}; a tag is up to 64 letters, digits, '-', '_', '.' or '@'")
     for beta in recipe.training.betas:
         _check_limits(beta, (0.0, 0.999999), where, "training.betas")
     if recipe.training.limit is not None:

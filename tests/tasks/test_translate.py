@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from heedful.config import parse_recipe
 from heedful.errors import UserError
 from heedful.tasks import translate
 from heedful.tasks.translate import LONGEST_LINE, Translator, load, resume, train, translate_stream
+from heedful.train import run as run_module
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 
@@ -221,3 +224,79 @@ def test_a_flipped_bit_is_found(finished: Path, tmp_path: Path, name: str) -> No
         file.write_bytes(flipped)
         with pytest.raises(UserError):
             load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("longest", 0), ("longest", -5), ("max_ratio", 1e308), ("beam", 10**6), ("alpha", 400.0)]
+)
+def test_an_edited_way_of_decoding_is_held_to_the_limits(
+    finished: Path, tmp_path: Path, key: str, value: float
+) -> None:
+    """What is in config.json may be changed by hand, seal removed; a wrong value must not lose text."""
+    shutil.copytree(finished / "model", tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    tree = json.loads(config.read_bytes())
+    del tree["seal"]
+    tree["decoding"][key] = value
+    config.write_text(json.dumps(tree), "utf-8")
+    with pytest.raises(UserError, match=rf"config\.json: decoding\.{key} = .* is outside"):
+        load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("weights", [None, [1], "x"])
+def test_a_config_without_the_weights_hash_is_refused(finished: Path, tmp_path: Path, weights: object) -> None:
+    shutil.copytree(finished / "model", tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    tree = json.loads(config.read_bytes())
+    del tree["seal"]
+    tree["weights"] = weights
+    config.write_text(json.dumps(tree), "utf-8")
+    with pytest.raises(UserError, match="damaged: its hash is"):
+        load(tmp_path / "model")
+
+
+def test_a_plan_larger_than_the_file_is_refused_before_room_is_made(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / "model", tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    tree = json.loads(config.read_bytes())
+    del tree["seal"]
+    for stream in tree["plan"]["streams"]:
+        stream["width"] = 10**7
+    config.write_text(json.dumps(tree), "utf-8")
+    with pytest.raises(UserError, match=r"has shape .*; the plan says"):
+        load(tmp_path / "model")
+
+
+def test_a_model_larger_than_the_machine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = write_corpus(tmp_path)
+    monkeypatch.setattr(run_module, "physical_memory", lambda: 10**5)
+    with pytest.raises(UserError, match=r"parameters need .* GB to train, this machine has"):
+        run(tmp_path, settings, steps=1)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("texts", [None, [None], [b"a"], "one"])
+def test_what_is_no_list_of_texts_is_refused(translator: Translator, texts: Any) -> None:
+    with pytest.raises(UserError, match=r"translate takes a list|text 0 is .* not a text"):
+        translator.translate(texts)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"beam": "x"}, {"beam": 1.5}, {"batch": None}, {"alpha": float("inf")}, {"max_ratio": float("nan")},
+     {"max_extra": -99}, {"alpha": 400.0}, {"beam": True}],
+)  # fmt: skip
+def test_options_of_the_wrong_kind_are_refused(translator: Translator, options: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="it must be a"):
+        translator.options(**options)
+    with pytest.raises(UserError, match=r"model\.options"):
+        translator.translate(["a"], options={"beam": 1})  # type: ignore[arg-type]
+
+
+def test_a_line_of_exactly_the_limit_is_translated(translator: Translator) -> None:
+    lines = [b"a" * translate.LONGEST_LINE + b"\n", b"a" * (translate.LONGEST_LINE + 1) + b"\n"]
+    out = io.BytesIO()
+    translate.translate_stream(translator, io.BytesIO(b"".join(lines)), out, {"max_length": 1, "beam": 1})
+    answers = out.getvalue().split(b"\n")
+    assert b"not translated" not in answers[0]
+    assert b"not translated" in answers[1]

@@ -12,6 +12,19 @@ from .sampling import Sampling
 
 Penalty = Literal["average", "gnmt", "hf"]
 
+# What makes sense; a length of 100,000 to the power of `alpha` is still a number.
+LIMITS = {
+    "beam": (1, 1024),
+    "best": (1, 1024),
+    "batch": (1, 10**6),
+    "alpha": (-10.0, 10.0),
+    "patience": (1e-3, math.inf),
+    "max_ratio": (0.0, 1000.0),
+    "max_extra": (0, 100_000),
+    "max_length": (1, 10**7),
+    "min_length": (0, 10**7),
+}
+
 
 @dataclass(frozen=True)
 class Options:
@@ -58,15 +71,19 @@ class Options:
     logprobs: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("beam", "best", "batch"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} = {getattr(self, name)}; it must be at least 1")
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            whole = name not in ("alpha", "max_ratio", "patience")
+            if value is None and name == "max_length":
+                continue
+            right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+            if not right or not low <= value <= high:  # also refuses what is not a number (nan)
+                kind = "a whole number" if whole else "a number"
+                raise UserError(f"{name} = {value!r}; it must be {kind} from {low:g} to {high:g}")
         if self.sampling is None and self.best > self.beam:
             raise UserError(f"best = {self.best} answers of a beam of {self.beam}; ask for at most {self.beam}")
         if self.length_penalty not in ("average", "gnmt", "hf"):
             raise UserError(f"length_penalty = {self.length_penalty!r}; known: average, gnmt, hf")
-        if not self.patience > 0 or not math.isfinite(self.alpha):
-            raise UserError(f"patience = {self.patience}, alpha = {self.alpha}; patience is above 0, alpha finite")
 
     @property
     def slots(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -57,12 +58,13 @@ def side_by_side(
     shared = _Workers(work, parts)
     mine = torch.get_num_threads()
     threads: list[threading.Thread] = []
+    running = 0
     try:
         for number in range(min(workers, len(parts))):
             thread = threading.Thread(target=shared.run, name=f"heedful-decode-{number}")
             thread.start()
             threads.append(thread)
-        running = len(threads)
+            running += 1
         while running:
             result = shared.results.get()
             if result is shared:
@@ -71,6 +73,11 @@ def side_by_side(
                 yield result
     finally:
         shared.stop.set()
+        # They end after the step they are at; another Ctrl-C could not be faster. Not by join(), which takes a thread
+        # for ended if it is interrupted itself (CPython 3.11).
+        while running:
+            with suppress(KeyboardInterrupt):
+                running -= shared.results.get() is shared
         for thread in threads:
             thread.join()
         torch.set_num_threads(mine)

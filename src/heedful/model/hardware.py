@@ -147,6 +147,14 @@ def _container_quota(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int | None:
         return None
 
 
+def physical_memory() -> int | None:
+    """Bytes of the machine's memory; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
 def cpu_description() -> tuple[str, frozenset[str]]:
     """The processor's name and its feature flags, as Linux lists them; elsewhere a name and no flags."""
     import platform

@@ -200,14 +200,7 @@ class Model(nn.Module):
 
     def load_tensors(self, given: Mapping[str, Tensor]) -> None:
         """Copy parameters in by their names in files; ValueError names the first that is missing or unfit."""
-        shapes = self.plan.shapes()
-        if missing := [name for name in shapes if name not in given]:
-            raise ValueError(f"{len(missing)} tensors are missing, {missing[0]!r} first")
-        if unknown := [name for name in given if name not in shapes]:
-            raise ValueError(f"{len(unknown)} tensors are not in the plan, {unknown[0]!r} first")
-        for name, shape in shapes.items():
-            if tuple(given[name].shape) != shape:
-                raise ValueError(f"{name!r} has shape {tuple(given[name].shape)}; the plan says {shape}")
+        _check_fit(self.plan, given)
         with torch.no_grad():
             for name, parameter in self._parameters_by_name().items():
                 parts = [given[part] for part in split_names(name)]
@@ -251,16 +244,30 @@ def load(folder: str | Path) -> tuple[Model, dict[str, Any]]:
         digest = _digest(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    wanted = extra.pop("weights", {}).get("xxh3_128")
+    weights = extra.pop("weights", {})
+    wanted = weights.get("xxh3_128") if isinstance(weights, dict) else None
     if wanted != digest:
         raise UserError(f"{path}: damaged: its hash is {digest}, config.json says {wanted}; copy the model again")
     try:
         tensors = load_file(path)
+        _check_fit(plan, tensors)  # before room is made for what the plan says
         model = Model(plan, seed=None)
         model.load_tensors(tensors)
     except (SafetensorError, ValueError) as error:
         raise UserError(f"{path}: {error}") from None
     return model.eval(), extra
+
+
+def _check_fit(plan: Plan, given: Mapping[str, Tensor]) -> None:
+    """ValueError if these are not the parameters of the plan, by name and shape."""
+    shapes = plan.shapes()
+    if missing := [name for name in shapes if name not in given]:
+        raise ValueError(f"{len(missing)} tensors are missing, {missing[0]!r} first")
+    if unknown := [name for name in given if name not in shapes]:
+        raise ValueError(f"{len(unknown)} tensors are not in the plan, {unknown[0]!r} first")
+    for name, shape in shapes.items():
+        if tuple(given[name].shape) != shape:
+            raise ValueError(f"{name!r} has shape {tuple(given[name].shape)}; the plan says {shape}")
 
 
 def _digest(path: Path) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..config import Decoding, Recipe, Training, seconds
+from ..config import Decoding, Recipe, Training, check_decoding, seconds
 from ..data.batches import Batches
 from ..data.corpora import Corpora, Part
 from ..data.parallel import SIDES, load_tokenizers, parts_of, prepare, save_tokenizers
@@ -36,7 +36,7 @@ from ..model.plan import Plan, Tokens
 from ..model.presets import plan
 from ..text.tokenizer import Tokenizer
 from ..train import distributed, loop
-from ..train.run import Run, choose
+from ..train.run import Run, choose, require_memory
 
 VALIDATION_TOKENS = 4096
 LONGEST_LINE = 65_536  # bytes; a longer line is not a sentence, and would hold up all the others
@@ -148,7 +148,7 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
         training = msgspec.structs.replace(training, warmup=_warmup(training))
     recipe = msgspec.structs.replace(recipe, data=data, model=model, training=training, tokenizer=tokenizer)
     parts_of(data)
-    _planned(recipe, {"vocab": tokenizer.size or 0})  # refuse sizes that make no model before anything is written
+    require_memory(_planned(recipe, {"vocab": tokenizer.size or 0}))  # refuse sizes before anything is written
     return recipe
 
 
@@ -288,8 +288,14 @@ class Translator:
 
         Texts of more tokens than the model was trained on are translated in pieces, joined by a space.
         """
-        if isinstance(texts, str):
+        if isinstance(texts, str) or not isinstance(texts, Iterable):
             raise UserError("translate takes a list of texts: translate([text])")
+        texts = list(texts)
+        for number, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise UserError(f"translate: text {number} is {text!r}, of type {type(text).__name__}, not a text")
+        if not isinstance(options, Options | None):
+            raise UserError("translate: options come from model.options(...), for example model.options(beam=1)")
         pieces = [self._pieces(text, tag) for text in texts]
         found = self.search([piece for parts in pieces for piece in parts], options or self.options())
         answers = iter([self.tokenizers["target"].decode(best.ids) for best, *_ in found])
@@ -345,6 +351,7 @@ def load(path: str | Path) -> Translator:
         decoding = msgspec.convert(extra.get("decoding", {}), Decoding)
         tags = msgspec.convert(extra.get("tags", ()), tuple[str, ...])
         fingerprints = msgspec.convert(extra.get("tokenizers", {}), dict[str, str])
+        check_decoding(decoding, str(folder / "config.json"))
     except msgspec.ValidationError as error:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
     return Translator(model, load_tokenizers(folder, fingerprints), tags, decoding, hardware.probe())
@@ -366,14 +373,17 @@ def translate_stream(translator: Translator, lines: BinaryIO, out: BinaryIO, opt
     translator.encode("", tag)  # a wrong tag is told before any work
     decoding = translator.options(**chosen)
     for some in _arriving(lines):
-        short = [line for line in some if len(line) <= LONGEST_LINE]
+        short = [line for line in some if _fits(line)]
         texts = [line.rstrip(b"\r\n").decode("utf-8", "replace") for line in short]
         answers = iter(translator.translate(texts, tag, decoding))
         for line in some:
-            fits = len(line) <= LONGEST_LINE
-            answer = next(answers) if fits else f"[not translated: the line is longer than {LONGEST_LINE} bytes]"
+            answer = next(answers) if _fits(line) else f"[not translated: the line is longer than {LONGEST_LINE} bytes]"
             out.write(" ".join(answer.split("\n")).encode("utf-8") + (b"\n" if line.endswith(b"\n") else b""))
         out.flush()
+
+
+def _fits(line: bytes) -> bool:
+    return len(line.removesuffix(b"\n")) <= LONGEST_LINE
 
 
 def _arriving(lines: BinaryIO) -> Iterator[list[bytes]]:

@@ -103,13 +103,15 @@ def newest(run: Path, warn: Warn = lambda line: print(line, file=sys.stderr), sw
         for entry in parent.glob(".tmp-*"):
             _remove(entry)
     complaints = []
-    for step in reversed(published(run)):
+    steps = published(run)
+    for step in reversed(steps):
         folder = parent / f"step-{step:08d}"
         try:
             state = verify(folder)
         except Damaged as damage:
             complaints.append(str(damage))
-            warn(f"warning: {damage}; falling back to an older checkpoint")
+            if step != steps[0]:
+                warn(f"warning: {damage}; falling back to an older checkpoint")
             continue
         return Checkpoint(folder=folder, step=step, state=state)
     if complaints:

@@ -23,6 +23,9 @@ from msgspec import Struct, field
 
 from ..config import Recipe, Training, read_recipe, write_toml
 from ..errors import UserError
+from ..model.hardware import physical_memory
+from ..model.plan import Plan
+from ..model.shapes import count
 from .distributed import cores, inside_group
 from .lock import Lock
 
@@ -132,6 +135,17 @@ def choose(training: Training, device: str, kernels: dict[str, Any] | None = Non
         kernels=kernels or {},
         versions=versions(),
     )
+
+
+def require_memory(plan: Plan) -> None:
+    """UserError if what training holds for every parameter would not fit the machine."""
+    parameters, memory = sum(map(count, plan.shapes().values())), physical_memory()
+    needed = 16 * parameters  # fp32 weight, gradient and Adam's two moments
+    if memory is not None and needed > memory:
+        raise UserError(
+            f"model: {parameters:,} parameters need {needed / 1e9:,.0f} GB to train, this machine has "
+            f"{memory / 1e9:,.0f} GB; choose a smaller preset, width or vocabulary"
+        )
 
 
 def versions() -> dict[str, str]:
