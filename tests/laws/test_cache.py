@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from heedful.decode import Options, decode
 from heedful.model.cache import Cache
 from heedful.model.embeddings import TokenInput
 from heedful.model.layout import Layout
@@ -206,3 +207,10 @@ def test_greedy_is_an_uncached_arg_max_loop(name: str) -> None:
             whole = torch.stack([row[-1] for row in at_once(model, stream, ids.tolist(), states, layouts)])
             assert torch.equal(cached, model.logits(head.name, {stream: whole}, {}).argmax(-1))
             ids = torch.cat([ids, cached[:, None]], 1)
+    others = {attended for at, attended in cases.crossings(made) if at.startswith(f"{stream}.")}
+    plain = all("ids" in row and "segments" not in row for other in others for row in rows[other])
+    if head.name == "next_token" and len(others) < 2 and plain:  # what the engine decodes, lowered where it can be
+        inputs = [row["ids"].tolist() for other in others for row in rows[other]] or [[]] * len(LENGTHS)
+        options = Options(start=1 % vocab, end=None, max_ratio=0.0, max_extra=7)
+        answers = [answer.ids for (answer,) in decode(model, inputs, options)]
+        assert answers == ids[:, 1:].tolist()

@@ -33,6 +33,21 @@ def test_explicit_is_fused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @NAMES
+def test_explicit_is_fused_in_bf16(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As near as bf16 is to fp32: see the next."""
+    rows, found = cases.draw(cases.PLANS[name]), {}
+    model = cases.model_of(name, torch.bfloat16)
+    for which in ("explicit", "fused"):
+        cases.kernel(monkeypatch, which)
+        with torch.no_grad():
+            found[which] = model.encode(cases.packed(rows, torch.bfloat16))[0]
+    for stream, states in found["fused"].items():
+        mean = (states.float() - found["explicit"][stream].float()).abs().mean()
+        assert_close("explicit == fused, bf16: mean", mean, torch.zeros(()), 2e-2)
+        assert_close("explicit == fused, bf16: worst", states, found["explicit"][stream], 6e-2)
+
+
+@NAMES
 @pytest.mark.parametrize("which", ["explicit", "fused"])
 def test_bf16_is_fp32_but_for_rounding(name: str, which: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cases.kernel(monkeypatch, which)
