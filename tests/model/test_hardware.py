@@ -87,23 +87,6 @@ def test_a_small_gain_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "flags", "plain", "expected"),
-    [
-        ("AMD EPYC", {"avx512f"}, 1.05, "onednn"),
-        ("AMD EPYC", {"avx512f"}, 0.95, "mkl"),
-        ("AMD EPYC", {"avx2"}, 1.05, "mkl"),
-        ("Intel", {"avx512f"}, 1.05, "mkl"),
-    ],
-)
-def test_a_small_gain_counts_where_mkl_is_known_to_leave_units_idle(
-    monkeypatch: pytest.MonkeyPatch, name: str, flags: set[str], plain: float, expected: str
-) -> None:
-    monkeypatch.setattr(hardware, "cpu_description", lambda: (name, frozenset(flags)))
-    fixed_times(monkeypatch, plain, 1.0)
-    assert probe().fp32_gemm == expected
-
-
-@pytest.mark.parametrize(
     ("flags", "times", "expected"),
     [({"avx2"}, (9.0, 1.0), False), ({"avx512_bf16"}, (9.0, 1.0), True), ({"amx_bf16"}, (1.0, 1.0), False)],
 )
@@ -122,14 +105,6 @@ def test_the_probe_can_be_refused(monkeypatch: pytest.MonkeyPatch, value: str) -
     chosen = probe()
     assert (chosen.fp32_gemm, chosen.row, chosen.step, chosen.bf16) == ("mkl", "torch", "torch", False)
     assert "HEEDFUL_PROBE" in chosen.reasons["bf16"]
-
-
-def test_small_products_stay_with_mkl(monkeypatch: pytest.MonkeyPatch) -> None:
-    fixed_times(monkeypatch, 2.0, 1.0)
-    assert probe(product=hardware.SMALL).fp32_gemm == "onednn"
-    chosen = probe(product=768 * 128**2)
-    assert chosen.fp32_gemm == "mkl"
-    assert chosen.reasons["fp32_gemm"] == "products of 13 million are small for oneDNN"
 
 
 def test_applied_is_undone() -> None:

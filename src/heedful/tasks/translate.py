@@ -207,9 +207,7 @@ def train(recipe: Recipe, out: Path, root: Path | None = None, launch: bool = Fa
         recipe = complete(recipe, root)
         device = distributed.choose_device(recipe.training.device).type
         training = msgspec.structs.replace(recipe.training, processes=distributed.group_size())
-        width = _planned(recipe, {"vocab": recipe.tokenizer.size or 0}).stream("target").width
-        kernels = hardware.probe(product=training.batch_tokens * width**2)
-        run = Run.create(out, recipe, choose(training, device, msgspec.to_builtins(kernels)))
+        run = Run.create(out, recipe, choose(training, device, msgspec.to_builtins(hardware.probe())))
         try:
             return _go_on(run, recipe.training.device, began)
         except UserError:
