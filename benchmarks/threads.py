@@ -3,16 +3,17 @@
     python benchmarks/threads.py [--rounds 3]
 
 Random weights, 64 sentences of 5 to 40 tokens (16 one by one). "one thread" is one after the other; "shared" lets all
-threads share the products of each step; "side by side" is what heedful does. Left alone, the machine gives ratios of
-wall time, in turn in one process, best of the rounds.
+threads share torch's products of each step; "side by side" is what heedful does. Ratios of wall time, in turn in one
+process, best of the rounds, on a machine left alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from decoding import SHAPES, build, sentences
@@ -25,10 +26,15 @@ from heedful.model import hardware
 Work = Callable[[], object]
 
 
+def _in_turn(work: Callable[[Any, Callable[[], bool]], Iterator[Any]], parts: Sequence[Any], _: int) -> Iterator[Any]:
+    for part in parts:
+        yield from work(part, lambda: False)
+
+
 def one_after_the_other(work: Work, threads: int) -> None:
     """As if there were one worker, with `threads` to share each product."""
     torch.set_num_threads(threads)
-    given, engine.side_by_side = engine.side_by_side, lambda work, parts, _: (r for part in parts for r in work(part))
+    given, engine.side_by_side = engine.side_by_side, _in_turn
     try:
         work()
     finally:
