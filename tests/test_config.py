@@ -30,6 +30,11 @@ def test_an_empty_recipe_is_the_defaults(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("sead = 1", "did you mean 'seed'?"),
+        ("[data]\ntags = ['a\\nb']", "up to 64 letters"),
+        ('[data]\ntags = ["a\\nb"]', "up to 64 letters"),
+        ('[data]\ntags = ["de", ""]', "data.tags has ''"),
+        ("[data]\nhold_out = 0", "data.hold_out = 0 is outside 1"),
+        ("[decoding]\nlongest = 0", "decoding.longest = 0 is outside 1"),
         ("[trainin]", "did you mean 'training'?"),
         ("[training]\nwarm = 3", "did you mean 'warmup'?"),
         ("[training]\nbatchtokens = 3", "unknown key 'training.batchtokens'; did you mean 'batch_tokens'?"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -126,3 +128,20 @@ def test_what_goes_wrong_in_a_worker_is_told() -> None:
     with pytest.raises(RuntimeError, match="part 1 went wrong"):
         list(side_by_side(work, range(1000), 2))
     assert not workers()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent the Unix way")
+def test_a_second_ctrl_c_waits_for_the_workers_too() -> None:
+    """Or they would still compute while Python ends, which aborts the process."""
+    ended: list[int] = []
+
+    def work(part: int, stopped: Stopped) -> Iterator[int]:
+        yield part
+        time.sleep(0.6)  # a step that takes long
+        ended.append(part)
+
+    for delay in (0.2, 0.4):
+        threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        list(side_by_side(work, range(2), 2))
+    assert sorted(ended) == [0, 1]
