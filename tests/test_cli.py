@@ -37,12 +37,15 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 @pytest.fixture
 def task(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A stand-in for tasks/translate.py that notes what it is called with."""
+    """A stand-in for the tasks that notes what it is called with."""
     calls: list[tuple[Any, ...]] = []
     module = types.ModuleType("heedful.tasks.translate")
     module.calls = calls
-    module.train = lambda *given, launch: calls.append(given) or 0
-    module.resume = lambda *given, launch: calls.append(given) or 0
+    runs = types.ModuleType("heedful.tasks.runs")
+    runs.train = lambda *given, launch: calls.append(given) or 0
+    runs.resume = lambda *given, launch: calls.append(given) or 0
+    module.runs = runs
+    monkeypatch.setitem(sys.modules, "heedful.tasks.runs", runs)
     module.load = lambda path: calls.append((path,)) or "translator"
 
     def translate_stream(translator: str, lines: Any, out: Any, options: Any) -> None:
@@ -106,7 +109,7 @@ def test_a_message_of_many_lines_is_printed_as_one(
     def fail(run: Path, launch: bool) -> int:
         raise UserError("a\nb\r\n c")
 
-    task.resume = fail
+    task.runs.resume = fail
     assert call(monkeypatch, "resume", "x") == 2
     assert capsys.readouterr().err == "heedful: a b c\n"
 
@@ -156,7 +159,8 @@ def test_a_full_output_is_one_line_and_exit_code_2() -> None:
 
 @pytest.mark.parametrize(("closed", "name"), [("<&-", "input"), (">&-", "output")])
 def test_a_closed_stream_is_named(closed: str, name: str) -> None:
-    code = "import sys; from heedful.cli import _stream as s; s(sys.stdin, 'input', ''); s(sys.stdout, 'output', '')"
+    use = "s(sys.stdin, 'input', ''); s(sys.stdout, 'output', '')"
+    code = f"import sys; from heedful.cli.endings import stream_of as s; {use}"
     command = f'{sys.executable} -c "{code}" {closed}'
     done = subprocess.run(["bash", "-c", command], stderr=subprocess.PIPE, timeout=60, check=False)
     assert f"UserError: standard {name} is closed".encode() in done.stderr
@@ -168,7 +172,7 @@ def test_interruption_ends_with_130(
     def interrupt(run: Path, launch: bool) -> int:
         raise KeyboardInterrupt
 
-    task.resume = interrupt
+    task.runs.resume = interrupt
     monkeypatch.setattr(signal, "signal", lambda *given: None)  # this process stays interruptible
     assert call(monkeypatch, "resume", "x") == 130
     assert "Traceback" not in capsys.readouterr().err
@@ -189,8 +193,8 @@ def test_a_reader_that_goes_away_is_not_an_error_message() -> None:
 
 @pytest.mark.parametrize("code", [0, 143])
 def test_a_run_that_was_stopped_says_so_by_its_code(monkeypatch: pytest.MonkeyPatch, task: Any, code: int) -> None:
-    task.resume = lambda run, launch: code
-    task.train = lambda recipe, out, root, launch: code
+    task.runs.resume = lambda run, launch: code
+    task.runs.train = lambda recipe, out, root, launch: code
     assert call(monkeypatch, "resume", "x") == code
     assert call(monkeypatch, "train", "translate", "--out", "x") == code
 
@@ -199,7 +203,7 @@ def test_a_bug_of_ours_keeps_its_trace(monkeypatch: pytest.MonkeyPatch, task: An
     def fail(run: Path, launch: bool) -> int:
         raise RuntimeError("ours")
 
-    task.resume = fail
+    task.runs.resume = fail
     monkeypatch.setattr(sys, "argv", ["heedful", "resume", "x"])
     with pytest.raises(RuntimeError, match="ours"):
         main()

@@ -1,0 +1,5 @@
+"""`python -m heedful.cli`."""
+
+from . import main
+
+main()

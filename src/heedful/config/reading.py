@@ -1,0 +1,77 @@
+"""Recipes from TOML files and nested dictionaries, with single values set on top."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..errors import UserError
+from .limits import check_keys, check_model, check_values
+from .sections import SECTIONS, Recipe
+
+LONGEST = 1_000_000  # bytes of a recipe
+
+
+def read_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
+    """The recipe in a TOML file, with `a.b=value` overrides applied; UserError names file, key and nearest relative."""
+    try:
+        with Path(path).open("rb") as stream:
+            raw = stream.read(LONGEST + 1)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError:  # a NUL in the name
+        raise UserError(f"{str(path)!r} is not a file's name") from None
+    if len(raw) > LONGEST:
+        raise UserError(f"{path}: longer than {LONGEST:,} bytes, so it is not a recipe")
+    try:
+        tree = tomllib.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start} is not UTF-8; save the recipe as UTF-8") from None
+    except (ValueError, RecursionError) as error:  # also numbers of 5,000 digits, arrays 5,000 deep
+        raise UserError(f"{path}: is not TOML: {error}") from None
+    return parse_recipe(tree, overrides, where=str(path))
+
+
+def parse_recipe(tree: dict[str, Any], overrides: list[str] | None = None, where: str = "recipe") -> Recipe:
+    """A recipe from nested dictionaries; the same errors as `read_recipe`."""
+    tree = copy.deepcopy(tree)
+    for override in overrides or []:
+        _apply(tree, override)
+    check_keys(tree, list(Recipe.__struct_fields__), where, "")
+    for name, section in SECTIONS.items():
+        if isinstance(tree.get(name), dict):
+            check_keys(tree[name], list(section.__struct_fields__), where, f"{name}.")
+    try:
+        recipe = msgspec.convert(tree, Recipe)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{where}: {_plainly(error)}") from None
+    check_values(recipe, where)
+    check_model(recipe.model, where)
+    return recipe
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    if not equals or not name.strip():
+        raise UserError(f"--set {override!r} is not of the form section.key=value")
+    try:
+        parsed = tomllib.loads(f"value = {text.strip()}")
+        value = parsed["value"] if len(parsed) == 1 else text.strip()
+    except (ValueError, RecursionError):
+        value = text.strip()  # a bare word is a string: --set training.schedule=noam
+    *path, last = name.strip().split(".")
+    for key in path:
+        tree = tree.setdefault(key, {})
+        if not isinstance(tree, dict):
+            raise UserError(f"--set {override!r}: {key!r} is a value, not a table")
+    tree[last] = value
+
+
+def _plainly(error: msgspec.ValidationError) -> str:
+    """ "Expected `float`, got `str` - at `$.training.rate`" as "training.rate: expected float, got str"."""
+    what, _, place = str(error).replace("`", "").partition(" - at $.")
+    return f"{place}: {what[0].lower()}{what[1:]}" if place else what

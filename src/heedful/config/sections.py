@@ -1,0 +1,102 @@
+"""What a recipe holds: strict, immutable sections with their defaults. One place for every key and its meaning."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of a recipe."""
+
+
+class Data(Section, frozen=True):
+    """Where the examples are. Paths are taken as given or, failing that, under the data root.
+
+    Either `source` and `target` (parallel text, one line each) or `pairs` (TSV with two columns, or JSONL with the
+    keys "source" and "target"); each may be .gz. Without dev files, `hold_out` examples are kept from training.
+    `tags` names each file's target language, in the order source files, then pairs; dev files follow the same order.
+    """
+
+    source: tuple[str, ...] = ()
+    target: tuple[str, ...] = ()
+    pairs: tuple[str, ...] = ()
+    dev_source: tuple[str, ...] = ()
+    dev_target: tuple[str, ...] = ()
+    dev_pairs: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    hold_out: int | None = None
+    longest: int = 256
+
+
+class Tokenizer(Section, frozen=True):
+    """Trained by the tool on the training data. `size` None: chosen from the data. `sampling` is the probability of
+    leaving out a merge (Provilkov et al. 2020, 3) when a word's `segmentations` are drawn; 0 turns sampling off."""
+
+    kind: Literal["bpe", "unigram", "bytes", "characters"] = "bpe"
+    size: int | None = None
+    joint: bool = True
+    lowercase: bool = False
+    digits: bool = False
+    sampling: float = 0.0
+    segmentations: int = 16
+
+
+class Training(Section, frozen=True):
+    """One loop for all tasks. `batch_tokens` counts real target tokens of one micro-batch; a step sums `accumulate`.
+
+    `limit` bounds wall time ("20m", "90s", "2h"); `steps` bounds steps; at least one is set, the first reached ends.
+    `warmup` counts the steps of a rising rate (None: chosen by the run's length).
+    `rate` is the peak learning rate (for "noam": the factor of Vaswani et al. 2017, equation 3).
+    `average` averages the weights of the last so many validations' checkpoints into the finished model (1: none).
+    """
+
+    steps: int | None = None
+    limit: str | None = None
+    batch_tokens: int = 2048
+    accumulate: int = 1
+    rate: float = 1e-3
+    schedule: Literal["noam", "inverse-sqrt", "cosine", "linear", "constant"] = "inverse-sqrt"
+    warmup: int | None = None
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-9
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    label_smoothing: float = 0.1
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    device: str = "auto"
+    processes: int | Literal["auto"] = "auto"
+    threads: int | Literal["auto"] = "auto"
+    validate_every: int = 500
+    save_every: int = 500
+    save_seconds: float = 600.0
+    keep: int = 3
+    average: int = 1
+
+
+class Decoding(Section, frozen=True):
+    """Defaults that a finished model decodes with. A text of more than `longest` tokens is translated in pieces."""
+
+    beam: int = 4
+    length_penalty: Literal["average", "gnmt", "hf"] = "average"
+    alpha: float = 1.0
+    max_ratio: float = 2.0
+    max_extra: int = 30
+    longest: int = 256
+
+
+class Recipe(Section, frozen=True):
+    """Everything a run is made from. `model` holds a family's options, and `preset`."""
+
+    task: str = "translate"
+    seed: int = 1
+    data: Data = field(default_factory=Data)
+    tokenizer: Tokenizer = field(default_factory=Tokenizer)
+    model: dict[str, Any] = field(default_factory=dict)
+    training: Training = field(default_factory=Training)
+    decoding: Decoding = field(default_factory=Decoding)
+
+
+# The tables of a recipe but [model], whose keys are its family's.
+SECTIONS = {"data": Data, "tokenizer": Tokenizer, "training": Training, "decoding": Decoding}

@@ -1,0 +1,43 @@
+"""A recipe as TOML text, and values as they stand in it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from ..errors import UserError
+from .sections import Recipe
+
+
+def write_toml(recipe: Recipe) -> str:
+    """The recipe as TOML text that `read_recipe` reads back to an equal value."""
+    tree = msgspec.to_builtins(recipe)
+    lines = [f"{key} = {_toml(value)}" for key, value in tree.items() if not isinstance(value, dict)]
+    for key, table in tree.items():
+        if isinstance(table, dict):
+            lines += ["", f"[{key}]", *(f"{_key(k)} = {_toml(v)}" for k, v in table.items() if v is not None)]
+    return "\n".join(lines) + "\n"
+
+
+def override(key: str, value: str | int | float | list[str]) -> str:
+    """The text that `--set` would need to give `key` this value, whatever characters the value holds."""
+    return f"{key}={_toml(value)}"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        try:
+            return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")  # the one that TOML escapes, not JSON
+        except UnicodeEncodeError:
+            raise UserError(f"{value!r} is not valid Unicode; rename the file") from None
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return repr(value)

@@ -1,0 +1,76 @@
+"""What a translation recipe leaves open, chosen from the data and the machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from ...config import Recipe, Training, seconds
+from ...data.parallel import SIDES, parts_of
+from ...data.readers import read_pairs, resolve
+from ...errors import UserError
+from ...model.plan import Plan, Tokens
+from ...model.presets import plan
+from ...text.tokenizer import Tokenizer
+from ...train.run import require_memory
+
+
+def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
+    """The recipe with files resolved, and what it leaves open chosen from the number of pairs and the machine."""
+    data = recipe.data
+    if not (data.source or data.pairs):
+        raise UserError("no training data: give --source and --target, or --pairs")
+    names = [name for name in data.__struct_fields__ if name.endswith(("source", "target", "pairs"))]
+    located = {name: tuple(str(resolve(file, root).absolute()) for file in getattr(data, name)) for name in names}
+    data = msgspec.structs.replace(data, **located)
+    pairs = sum(1 for _ in read_pairs(data))
+    model, training, tokenizer = dict(recipe.model), recipe.training, recipe.tokenizer
+    if "preset" not in model:
+        sizes = ((5_000, "transformer-tiny"), (100_000, "transformer-mini"), (1_000_000, "transformer-small"))
+        model["preset"] = next((name for most, name in sizes if pairs <= most), "transformer-base")
+    if tokenizer.size is None:
+        sizes_ = ((5_000, 2000), (100_000, 8000), (1_000_000, 16000))
+        tokenizer = msgspec.structs.replace(
+            tokenizer, size=next((size for most, size in sizes_ if pairs <= most), 32000)
+        )
+    if training.steps is None and training.limit is None:
+        training = msgspec.structs.replace(training, limit="60m")
+    if training.warmup is None:
+        training = msgspec.structs.replace(training, warmup=_warmup(training))
+    recipe = msgspec.structs.replace(recipe, data=data, model=model, training=training, tokenizer=tokenizer)
+    parts_of(data)
+    require_memory(_planned(recipe, {"vocab": tokenizer.size or 0}))  # refuse sizes before anything is written
+    return recipe
+
+
+def _warmup(training: Training) -> int:
+    """A tenth of the steps, or what fits a third of the seconds at a step a second; 1,000 for long runs."""
+    expected = training.steps / 10 if training.steps else seconds(training.limit or "60m") / 3
+    return int(min(1000, max(10, expected)))
+
+
+def build_plan(recipe: Recipe, tokenizers: dict[str, Tokenizer]) -> Plan:
+    """The recipe's plan with the vocabularies' true sizes."""
+    vocab = {"vocab": tokenizers["source"].vocab_size}
+    if tokenizers["source"] is not tokenizers["target"]:
+        vocab["target_vocab"] = tokenizers["target"].vocab_size
+    return _planned(recipe, vocab)
+
+
+def _planned(recipe: Recipe, vocab: dict[str, int]) -> Plan:
+    options = dict(recipe.model)
+    name = options.pop("preset", "transformer-mini")
+    if {"vocab", "target_vocab"} & options.keys():
+        raise UserError("model.vocab is the tokenizer's to say; set tokenizer.size")
+    built = plan(name, **options, **vocab)
+    if {stream.name for stream in built.streams} != set(SIDES):
+        raise UserError(f"model.preset {name!r} is not an encoder-decoder; try transformer-mini")
+    for stream in built.streams:
+        embedding, longest = stream.embedding, recipe.data.longest + 2  # a tag and the end token
+        if isinstance(embedding, Tokens) and embedding.positions == "learned" and embedding.capacity < longest:
+            raise UserError(
+                f"model.capacity = {embedding.capacity} learned positions are fewer than data.longest = "
+                f"{recipe.data.longest} tokens and 2 more; raise one or lower the other"
+            )
+    return built

@@ -1,0 +1,104 @@
+"""The translation task as the training loop sees it: batches of two packed streams, their labels, validation."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import nn
+
+from ...config import Recipe
+from ...data.batches import Batches
+from ...data.corpora import Corpora, Part
+from ...data.parallel import load_tokenizers, save_tokenizers
+from ...data.shards import Shards
+from ...model.embeddings import TokenInput
+from ...model.heads import Labels
+from ...model.layout import Layout
+from ...model.model import Model
+from ...text.tokenizer import Tokenizer
+from .sizes import build_plan
+
+VALIDATION_TOKENS = 4096
+
+
+@dataclass
+class Batch:
+    """One micro-batch on the model's device; `tokens` counts real target tokens, the end token included."""
+
+    tokens: int
+    inputs: dict[str, TokenInput]
+    labels: dict[str, Labels]
+
+
+class Translation:
+    """The task as the training loop sees it."""
+
+    def __init__(self, recipe: Recipe, folder: Path, device: torch.device) -> None:
+        self.recipe = recipe
+        self.tokenizers = load_tokenizers(folder)
+        self.corpus, self.dev = (self._corpus(folder, name) for name in ("train", "dev"))
+        self.batches = Batches(self.corpus, recipe.training.batch_tokens, recipe.seed)
+        self.dev_batches = Batches(self.dev, VALIDATION_TOKENS, recipe.seed).in_order()
+        self.device = device
+        self.model = Model(build_plan(recipe, self.tokenizers), recipe.seed).to(device)
+        self.width = self.model.plan.stream("target").width
+
+    def _corpus(self, folder: Path, name: str) -> Corpora:
+        tags = self.recipe.data.tags
+        before = [(self.tokenizers["source"].tag(tag),) for tag in tags] if tags else [()]
+        return Corpora([Part(Shards.open(folder / f"{name}-{number}"), ids) for number, ids in enumerate(before)])
+
+    def micro_batches(self, epoch: int) -> Sequence[Any]:
+        return self.batches.epoch(epoch)
+
+    def collate(self, micro_batch: Any, epoch: int) -> Batch:
+        return self._batch(self.corpus, micro_batch, epoch)
+
+    def _batch(self, corpus: Corpora, examples: Any, epoch: int | None) -> Batch:
+        source, source_lengths = corpus.rows("source", examples, epoch)
+        target, target_lengths = corpus.rows("target", examples, epoch)
+        source_ends, target_ends = np.cumsum(source_lengths), np.cumsum(target_lengths)
+        layouts = [Layout.packed(lengths + 1, self.device) for lengths in (source_lengths, target_lengths)]
+        move = lambda ids: torch.from_numpy(ids).to(self.device)
+        return Batch(
+            tokens=layouts[1].tokens,
+            inputs={
+                "source": TokenInput(move(np.insert(source, source_ends, Tokenizer.end)), layouts[0]),
+                "target": TokenInput(
+                    move(np.insert(target, target_ends - target_lengths, Tokenizer.start)), layouts[1]
+                ),
+            },
+            labels={"next_token": Labels(move(np.insert(target, target_ends, Tokenizer.end)))},
+        )
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Mean negative log-likelihood of the dev tokens in nats, and the share of them ranked first."""
+        nll, correct, count = 0.0, 0, 0
+        for examples in self.dev_batches:
+            batch = self._batch(self.dev, examples, None)
+            sums = model(batch.inputs, batch.labels)["next_token"]
+            nll, correct, count = nll + float(sums.nll), correct + int(sums.correct), count + sums.count
+        return {"loss": nll / count, "accuracy": correct / count}
+
+    def finish(self, run: Path, model: nn.Module) -> None:
+        """RUN/model, whole or not at all: weights, tokenizers, config.json with what decoding needs to know."""
+        assert isinstance(model, Model)
+        extra = {
+            "task": "translate",
+            "tags": self.recipe.data.tags,
+            "decoding": msgspec.to_builtins(self.recipe.decoding),
+            "tokenizers": {side: tokenizer.fingerprint for side, tokenizer in self.tokenizers.items()},
+        }
+        partial = run / ".tmp-model"
+        shutil.rmtree(partial, ignore_errors=True)
+        model.save(partial, extra)
+        save_tokenizers(partial, self.tokenizers)
+        shutil.rmtree(run / "model", ignore_errors=True)
+        partial.rename(run / "model")
