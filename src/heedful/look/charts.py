@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from .render import Markup, escape, open_svg, short, ticks
+from .render import HUGE, Markup, escape, open_svg, short, ticks
 
 Values = Sequence[float | None]
 
@@ -26,7 +25,7 @@ def bars_svg(
     """
     legend, top = _legend([name for name, _ in series], width)
     left, right, bottom = 48.0, width - 10.0, height - 62.0
-    known = [value for _, values in series for value in values if value is not None and math.isfinite(value)]
+    known = [value for _, values in series for value in values if _drawn(value)]
     high = 1.0 if percent else max([*known, 1e-9]) * 1.08
     room = (right - left) / max(len(groups), 1)
     thick = min(36.0, 0.84 * room / max(len(series), 1))
@@ -39,7 +38,7 @@ def bars_svg(
         middle = left + room * (place + 0.5)
         for number, (name, values) in enumerate(series):
             value = values[place]
-            if value is None or not math.isfinite(value):
+            if value is None or not _drawn(value):
                 continue
             shown = f"{value:.1%}" if percent else f"{value:.1f}"
             x = middle + thick * (number - len(series) / 2)
@@ -78,6 +77,10 @@ def interval_svg(low: float, middle: float, high: float, bound: float, kind: str
 def signed(value: float, digits: int = 1) -> str:
     """A difference as text, with a true minus sign."""
     return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _drawn(value: float | None) -> bool:
+    return value is not None and -HUGE < value < HUGE
 
 
 def _legend(names: Sequence[str], width: int) -> tuple[str, float]:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from ..measure.bootstrap import Comparison, Interval
 from ..measure.evaluation import Evaluation
+from ..measure.translation import counted
 from .charts import bars_svg, interval_svg, signed
 from .render import Align, Markup, Section, escape, figure, page, side_by_side, table, verdict
 from .sentences import FILTERS, MOST_SENTENCES, changed, lowest
@@ -33,11 +34,10 @@ def comparison_page(evaluation: Evaluation) -> str:
     else:
         title = f"{others[0].name} against {first.name}" if others else f"How well {first.name} translates"
     many = len(evaluation.references)
-    lines = f"{evaluation.lines:,} line{'' if evaluation.lines == 1 else 's'}"
     return page(
         title,
         sections,
-        lead=f"{lines}, scored against {'one reference' if many == 1 else f'{many} references'}.",
+        lead=f"{counted(evaluation.lines)}, scored against {many} reference{'' if many == 1 else 's'}.",
         facts=_facts(evaluation),
         footer=[f"Made by heedful {version('heedful')}."],
         style=COMPARISON + FILTERS,

@@ -10,6 +10,7 @@ from ..measure import evaluation
 from ..measure.bootstrap import RESAMPLES, SEED
 from ..measure.evaluation import Evaluation
 from ..measure.metrics import Options
+from ..measure.translation import counted
 from .comparison import comparison_page
 
 
@@ -72,7 +73,7 @@ def _scores(found: Evaluation) -> list[str]:
     for place, system in enumerate(found.systems):
         rows.append(["" if place else "exact", system.name, f"{system.scores.exact:.1%}"])
     many = len(found.references)
-    head = f"{found.lines:,} line{'' if found.lines == 1 else 's'}, {many} reference{'' if many == 1 else 's'}; "
+    head = f"{counted(found.lines)}, {many} reference{'' if many == 1 else 's'}; "
     head += f"95 %: of {found.resamples:,} bootstrap resamples, seed {found.seed}"
     return [head, *_aligned(rows, left=(0, 1, 7))]
 

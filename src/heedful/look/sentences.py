@@ -29,14 +29,15 @@ def changed(evaluation: Evaluation, first: System, other: System, number: int, m
     same = len(change) - len(gained) - len(lost)
     lead = (
         f"{other.name} has more chrF2 than {first.name} in {len(gained):,} of {len(change):,} lines, less in "
-        f"{len(lost):,}, and as much in {same:,}. Shown: {len(gained[:up])} that gained, {len(lost[:down])} that lost, largest change first."
+        f"{len(lost):,}, and as much in {same:,}. Shown: {len(gained[:up])} that gained, {len(lost[:down])} that lost, "
+        "largest change first."
     )
     items = [_item(evaluation, line, [first, other], change[line]) for line in shown]
     counts = {"gained": len(gained[:up]), "lost": len(lost[:down])}
     filters = _filter(f"change{number}", "Change", [(kind, f"{kind} ({n})") for kind, n in counts.items() if n])
     filters += _length_filter(evaluation, number, shown)
     title = "Sentences" if len(evaluation.systems) == 2 else f"Sentences: {other.name} against {first.name}"
-    return Section(title, lead, (_legend(True), _list(filters, items)))
+    return Section(title, lead, (_legend(True), _list(filters, items)) if items else ())
 
 
 def lowest(evaluation: Evaluation, system: System) -> Section:

@@ -13,7 +13,7 @@ from . import breakdown
 from .bootstrap import RESAMPLES, SEED, Comparison, Interval, compare, interval, resample
 from .breakdown import FrequencyClass, LengthClass
 from .metrics import Options
-from .translation import Scorer, Scores, check_lengths
+from .translation import Scorer, Scores, check_lengths, counted
 
 MOST_SYSTEMS = 6  # as many as the pictures have colours
 FEW_LINES = 100
@@ -143,16 +143,16 @@ def _notes(references: Sequence[Sequence[str]], hypotheses: Mapping[str, Sequenc
     notes = []
     lines = len(references[0])
     if lines < FEW_LINES:
-        notes.append(f"only {lines} lines: intervals and p-values need some hundreds to mean much")
+        notes.append(f"only {counted(lines)}: intervals and p-values need some hundreds to mean much")
     for number, one in enumerate(references, 1):
         if empty := _empty(one):
-            notes.append(f"reference {number}: {empty:,} of {lines:,} lines are empty")
+            notes.append(f"reference {number}: {empty:,} of {counted(lines)} empty")
     for name, one in hypotheses.items():
         if empty := _empty(one):
-            notes.append(f"{name}: {empty:,} of {lines:,} lines are empty")
+            notes.append(f"{name}: {empty:,} of {counted(lines)} empty")
         if (apart := sum(line.endswith(" .") for line in one)) > lines / 10:
             notes.append(
-                f"{name}: {apart:,} lines end in a full stop set apart; sacreBLEU wants text that is not tokenised"
+                f"{name}: in {counted(apart)} the full stop is set apart; sacreBLEU wants text that is not tokenised"
             )
     return notes
 

@@ -70,9 +70,10 @@ def check_lengths(name: str, lines: Sequence[str], other: str, others: Sequence[
     """UserError unless there are as many lines as others."""
     if len(lines) != len(others):
         raise UserError(
-            f"{name}: {_count(len(lines))}, but {other} has {_count(len(others))}; each line needs its counterpart"
+            f"{name}: {counted(len(lines))}, but {other} has {counted(len(others))}; each line needs its counterpart"
         )
 
 
-def _count(lines: int) -> str:
+def counted(lines: int) -> str:
+    """How many lines, as text."""
     return f"{lines:,} line{'' if lines == 1 else 's'}"

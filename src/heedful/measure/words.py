@@ -11,8 +11,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-# Han (with its extensions and compatibility forms), hiragana and katakana.
-UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+# Han (with its extensions and compatibility forms), hiragana and katakana, and the punctuation among them.
+UNSPACED = (
+    "\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+    "\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
+)
 PARTS = re.compile(f"[{UNSPACED}]|[^{UNSPACED}]+")
 
 
