@@ -73,6 +73,11 @@ def test_moses_is_tokenised_then_lower_cased(tmp_path):
     assert "case:lc" in signature
 
 
+def test_text_that_looks_tokenised_is_no_reason_to_print(caplog):
+    Scorer([["Ein Haus ."] * 200])(["Ein Haus ."] * 200)
+    assert caplog.records == []
+
+
 def test_exact_match_is_any_reference_as_written():
     sets = [["Ein Haus.", "Zwei", ""], ["ein Haus", "zwei ", "drei"]]
     assert Scorer(sets)(["ein Haus", "zwei", ""]).exact == 2 / 3
