@@ -171,7 +171,7 @@ def test_signatures_and_notes_are_on_the_page():
     shown = "".join(read(page).text)
     assert "nrefs:1|case:lc|eff:no|tok:13a|smooth:exp" in shown
     assert "nrefs:1|case:lc|tok:tercom" in shown
-    assert "Only 50 lines: intervals" in shown
+    assert "Note: only 50 lines: intervals" in shown
 
 
 LINES = st.lists(st.tuples(st.text(max_size=30), st.text(max_size=30), st.text(max_size=30)), min_size=1, max_size=4)
