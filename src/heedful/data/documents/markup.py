@@ -83,7 +83,7 @@ class Element:
 def open_xml(path: Path, content: bytes) -> Original:
     """The text of an XML file that is well-formed and harmless; UserError otherwise."""
     mark, charset = marked(path, content)
-    start = content[len(mark) : len(mark) + 512].decode(charset or "latin-1", "replace")
+    start = content[len(mark) : len(mark) + 4096].decode(charset or "latin-1", "replace")
     declared = _DECLARED.match(start)
     name = declared[1].lower() if declared else (charset or "utf-8")
     if mark:

@@ -93,7 +93,7 @@ def read(path: Path, content: bytes, options: Options) -> Document:
 
 def _open(path: Path, content: bytes) -> Original:
     mark, charset = marked(path, content)
-    found = _CHARSET.search(content)
+    found = _CHARSET.search(content[: 2**18])  # in the header, which comes first
     named = found[1].decode("ascii", "replace").lower() if found else "utf-8"
     if named == "charset":  # a template that does not say yet
         named = "utf-8"

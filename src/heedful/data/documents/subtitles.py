@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .document import Document, Options, Original, Splice, Unit, decode, marked
+from .document import Document, Options, Original, Passage, Splice, Unit, decode, marked
 
 Line = tuple[int, int]  # its characters [start, end), without the line end
 
 BLANKS = " \t\r\f\v"
 _SRT_TIME = r"-?[0-9]{1,9}:[0-9]{1,2}:[0-9]{1,2}(?:[,.:][0-9]{1,9})?"
-_VTT_TIME = r"(?:[0-9]{2,9}:)?[0-9]{2}:[0-9]{2}[.][0-9]{3}"
+_VTT_TIME = r"(?:[0-9]{1,9}:)?[0-9]{1,2}:[0-9]{1,2}[.,][0-9]{1,9}"
 _SRT_TIMES = re.compile(rf"[ \t]*+{_SRT_TIME}[ \t]*+-->[ \t]*+{_SRT_TIME}(?:\s.*)?", re.DOTALL)
 _VTT_TIMES = re.compile(rf"[ \t]*+{_VTT_TIME}[ \t]++-->[ \t]++{_VTT_TIME}(?:\s.*)?", re.DOTALL)
 _SRT_TAG = re.compile(r"</?[A-Za-z][^<>]*+>|\{\\[^{}]*+\}")
@@ -86,7 +86,7 @@ def _vtt_texts(original: Original) -> Iterator[list[Line]]:
             wrong = 1
         if wrong is not None:
             raise original.error(block[wrong][0], "a time line like 00:01.000 --> 00:02.500 should be here; mend it")
-        for before, following in zip(times, [*times[1:], len(block)], strict=True):
+        for before, following in zip(times, [*times[1:], len(block)], strict=False):
             if before + 1 < following:
                 yield block[before + 1 : following]
 
@@ -95,15 +95,14 @@ def _document(original: Original, cues: Iterator[list[Line]], web: bool) -> Docu
     units: list[Unit] = []
     splices: list[Splice] = []
     for lines in cues:
-        text, protected = _read([original.text[start:end].strip(BLANKS) for start, end in lines], web)
-        if not text.strip():
-            continue
-        units.append(Unit(text, protected, False, original.where(lines[0][0])))
-        splices.append(_splice(original, len(units) - 1, lines, web))
+        source = _read([original.text[start:end].strip(BLANKS) for start, end in lines], web)
+        if source.text.strip():
+            units.append(Unit(*source, False, original.where(lines[0][0])))
+            splices.append(_splice(original, len(units) - 1, lines, source, web))
     return Document(original, units, splices)
 
 
-def _read(lines: list[str], web: bool) -> tuple[str, tuple[tuple[int, int], ...]]:
+def _read(lines: list[str], web: bool) -> Passage:
     """The lines joined by spaces, and where its tags are."""
     joined, pieces, spans = " ".join(lines), list[str](), list[tuple[int, int]]()
     done = length = 0
@@ -114,10 +113,10 @@ def _read(lines: list[str], web: bool) -> tuple[str, tuple[tuple[int, int], ...]
         spans.append((length, length + len(match[0])))
         length, done = length + len(match[0]), match.end()
     rest = joined[done:]
-    return "".join([*pieces, html.unescape(rest) if web else rest]), tuple(spans)
+    return Passage("".join([*pieces, html.unescape(rest) if web else rest]), tuple(spans))
 
 
-def _splice(original: Original, unit: int, lines: list[Line], web: bool) -> Splice:
+def _splice(original: Original, unit: int, lines: list[Line], source: Passage, web: bool) -> Splice:
     """A cue's text from its first character to its last, over as many lines as it has (or words, if fewer)."""
     texts = [original.text[start:end] for start, end in lines]
     start = lines[0][0] + len(texts[0]) - len(texts[0].lstrip(BLANKS))
@@ -130,7 +129,7 @@ def _splice(original: Original, unit: int, lines: list[Line], web: bool) -> Spli
         pieces = (piece.strip(BLANKS) for piece in re.split("[\r\n]+", translation))
         translation = " ".join(piece for piece in pieces if piece)
         if web:
-            translation = _escaped(translation, Counter(tag.findall("\n".join(texts))))
+            translation = _escaped(translation, Counter(source.markup))
         elif re.search(rf"{_SRT_TIME}[ \t]*+-->", translation):
             translation = translation.replace("-->", "->")  # no time line
         return original.newline.join(_folded(translation, tag, speakers))

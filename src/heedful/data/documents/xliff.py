@@ -22,7 +22,7 @@ class _Entry(NamedTuple):
 
 
 def read(path: Path, content: bytes, options: Options) -> Document:
-    """A unit for each <segment> (2.x) or <trans-unit> (1.x; for each <mrk mtype="seg"> of its target, if it has any)."""
+    """A unit for each <segment> (2.x), <trans-unit> or, where its target has such, <mrk mtype="seg"> (1.x)."""
     original = markup.open_xml(path, content)
     root = markup.root(original)
     version = root.attributes.get("version", "")[:1]
@@ -71,12 +71,14 @@ def _entries(original: Original, holder: Element) -> Iterator[_Entry]:
 
 
 def _segments(element: Element) -> dict[str, Element]:
-    """The <mrk mtype="seg"> directly in an element, by their mid."""
-    return {
-        child.attributes.get("mid", ""): child
-        for child in element.children
-        if child.name == "mrk" and child.attributes.get("mtype") == "seg"
-    }
+    """The <mrk mtype="seg"> in an element, by their mid."""
+    found: dict[str, Element] = {}
+    for child in element.children:
+        if child.name == "mrk" and child.attributes.get("mtype") == "seg":
+            found[child.attributes.get("mid", "")] = child
+        else:
+            found |= _segments(child)
+    return found
 
 
 def _splice(
