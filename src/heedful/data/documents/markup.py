@@ -38,32 +38,47 @@ _REFERENCE = re.compile(r"&(?:#x([0-9a-fA-F]++)|#([0-9]++)|(amp|lt|gt|quot|apos)
 _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _UNPRINTED = re.compile(r"<!--.*?-->|<\?.*?\?>|<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SPACES = str.maketrans("\t\r\n", "   ")  # as XML reads attributes
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 
 
 class Element:
-    """An element and its places: [start, inside) is the start tag, [inner_end, end) the end tag (both end if empty)."""
+    """An element and its places: [start, inside) is the start tag, [inner_end, end) the end tag (both end if empty).
 
-    __slots__ = ("_attributes", "before", "children", "end", "inner_end", "inside", "kept", "parent", "start", "tag")
+    `tag` is the name with its prefix, `name` without.
+    """
 
-    def __init__(self, match: re.Match[str], parent: Element | None, before: int, kept: bool) -> None:
-        self.tag, self.parent, self.before, self.kept = match["name"], parent, before, kept
+    __slots__ = (
+        "_attributes",
+        "_rest",
+        "before",
+        "children",
+        "end",
+        "inner_end",
+        "inside",
+        "kept",
+        "name",
+        "parent",
+        "start",
+        "tag",
+    )
+
+    def __init__(self, match: re.Match[str], parent: Element | None, before: int, wanted: str = "") -> None:
+        self.tag, self._rest = match["name"], match["rest"]
+        self.name = self.tag.rpartition(":")[2]
+        self.parent, self.before = parent, before
+        self.kept = self.name == wanted or (parent is not None and parent.kept)
         self.start, self.inside = match.span()
         self.inner_end = self.end = self.inside
         self.children: list[Element] = []
-        self._attributes: str | dict[str, str] = match["rest"]
-
-    @property
-    def name(self) -> str:
-        """The name without its prefix."""
-        return self.tag.rpartition(":")[2]
+        self._attributes: dict[str, str] | None = None
 
     @property
     def attributes(self) -> dict[str, str]:
         """Names, with their prefixes, and values."""
-        if isinstance(self._attributes, str):
-            found = _ATTRIBUTE.findall(self._attributes)
-            self._attributes = {name: unescape(re.sub("[\t\r\n]", " ", value[1:-1])) for name, value in found}
+        if self._attributes is None:
+            found = _ATTRIBUTE.findall(self._rest)
+            self._attributes = {name: unescape(value[1:-1].translate(_SPACES)) for name, value in found}
         return self._attributes
 
     def child(self, name: str) -> Element | None:
@@ -151,7 +166,7 @@ def _check(original: Original) -> None:
 def root(original: Original) -> Element:
     """The outermost element; its end is not known."""
     match = next(match for match in _TOKEN.finditer(original.text) if match["name"])
-    return Element(match, None, match.start(), False)
+    return Element(match, None, match.start())
 
 
 def walk(original: Original, name: str) -> Iterator[Element]:
@@ -167,8 +182,7 @@ def walk(original: Original, name: str) -> Iterator[Element]:
                 parent = element.parent
             else:
                 parent = open_elements[-1] if open_elements else None
-                kept = tag.rpartition(":")[2] == name or (parent is not None and parent.kept)
-                element = Element(match, parent, before, kept)
+                element = Element(match, parent, before, name)
                 if not match["rest"].endswith("/"):
                     open_elements.append(element)
             if match["close"] or match["rest"].endswith("/"):
@@ -210,7 +224,7 @@ def passage(original: Original, element: Element) -> Passage:
         done = element.inside
         for child in element.children:
             add(_read(original.text[done : child.start]), False)
-            if child.inner_end > child.inside and _around_text(child):
+            if child.end > child.inside and _around_text(child):
                 add(original.text[child.start : child.inside], True)
                 enter(child)
                 add(original.text[child.inner_end : child.end], True)
@@ -305,7 +319,7 @@ def declarations(source: Element, target: Element | None = None) -> str:
 
 
 def filling(original: Original, unit: int, element: Element, source: Passage, extra: str = "") -> Splice:
-    """How an element without text gets the translation; `extra` goes into its start tag."""
+    """How an element without text, or with a draft, gets the translation; `extra` goes into its start tag."""
     text = original.text
     if element.inside == element.end:  # <target/>
         cut = element.start + len(text[element.start : element.end - 2].rstrip())
@@ -315,10 +329,11 @@ def filling(original: Original, unit: int, element: Element, source: Passage, ex
             unit,
             lambda translation: f"{extra}>{render(translation, source, original.newline)}</{element.tag}>",
         )
-    blank = not text[element.inside : element.inner_end].strip()
+    # Comments in a gap stay; a draft does not.
+    remarks = text[element.inside : element.inner_end].strip() and not passage(original, element).text.strip()
     return Splice(
         element.inside - 1,
-        element.inner_end if blank else element.inside,  # comments stay
+        element.inside if remarks else element.inner_end,
         unit,
         lambda translation: f"{extra}>{render(translation, source, original.newline)}",
     )

@@ -53,21 +53,21 @@ def _header_language(original: Original) -> str | None:
 
 
 def _languages(original: Original, source: str | None, target: str | None) -> tuple[str, str]:
-    """Source and target, where the file has only one answer."""
+    """Source and target, where the file leaves one answer."""
+    other = target
     for variant in markup.walk(original, "tuv"):
         language = _language(original, variant)
-        if source is None:
-            source = language
+        source = source or language
         if target is None and not related(language, source):
-            target = language
-        if not related(language, source) and target is not None and not related(language, target):
-            raise original.error(
-                variant.start,
-                f"the file has {language} besides {source} and {target}; name the source and target language",
-            )
-    if source is None or target is None:
+            other = other or language
+            if not related(language, other):
+                raise original.error(
+                    variant.start,
+                    f"the file has {language} besides {source} and {other}; name source and target language",
+                )
+    if source is None or other is None:
         raise original.error(0, f"the file has no language but {source or 'none'}; name the target language")
-    return source, target
+    return source, other
 
 
 def _refuse_without(original: Original, source: str) -> None:
