@@ -69,7 +69,8 @@ TMX = b"""<?xml version="1.0" encoding="UTF-8"?>
       <tuv xml:lang="en-GB"><seg>The mill is closed.</seg></tuv>
       <tuv xml:lang="de"><seg>Die M\xc3\xbchle ist <hi type="x">zu</hi>.</seg></tuv>
     </tu>
-    <tu><tuv xml:lang="en-GB"><seg>Bring <hi>warm</hi> clothes<ph x="1"/>!</seg></tuv><tuv xml:lang="DE"><seg/></tuv></tu>
+    <tu><tuv xml:lang="en-GB"><seg>Bring <hi>warm</hi> clothes<ph x="1"/>!</seg></tuv>
+      <tuv xml:lang="DE"><seg/></tuv></tu>
     <tu><tuv xml:lang="de"><seg>Nur deutsch</seg></tuv></tu>
   </body>
 </tmx>
@@ -114,7 +115,7 @@ XLIFF2 = b"""<xliff xmlns="urn:oasis:names:tc:xliff:document:2.0" version="2.0" 
   <file id="f1" translate="no">
     <unit id="1" translate="yes">
       <segment id="s1">
-        <source>Press <pc id="1">start</pc> and <ph id="2" dataRef="d1"/>wait<mrk id="m1" translate="no">ON</mrk>.</source>
+        <source>Press <pc id="1">start</pc>, <ph id="2" dataRef="d1"/>wait<mrk id="m1" translate="no">ON</mrk>.</source>
       </segment>
       <ignorable><source> </source></ignorable>
       <segment id="s2" state="initial">

@@ -274,9 +274,9 @@ def render(translation: str, source: Passage, newline: str = "\n") -> str:
     if not source.protected:
         return escape(translation, newline)
     left = Counter(source.markup)
-    by_tag: dict[str, list[str]] = {}
-    for literal in sorted(left, key=len, reverse=True):
-        by_tag.setdefault(TAG.match(literal)[0], []).append(literal)  # type: ignore[index]
+    sizes: dict[str, list[int]] = {}  # of the markup that begins with a tag, longest first
+    for size, tag in sorted({(len(text), TAG.match(text)[0]) for text in left}, reverse=True):  # type: ignore[index]
+        sizes.setdefault(tag, []).append(size)
     pieces: list[str] = []
     opened: list[tuple[str, int]] = []  # name, and which piece
     waiting: Counter[str] = Counter()
@@ -290,8 +290,9 @@ def render(translation: str, source: Passage, newline: str = "\n") -> str:
 
     for match in TAG.finditer(translation):
         start, name = match.start(), match["name"]
-        literal = next((text for text in by_tag.get(match[0], ()) if translation.startswith(text, start)), "")
-        if start < done or not literal or not left[literal] or (match["close"] and not waiting[name]):
+        found = (translation[start : start + size] for size in sizes.get(match[0], ()))
+        literal = next((text for text in found if left[text]), "")
+        if start < done or not literal or (match["close"] and not waiting[name]):
             continue
         left[literal] -= 1
         pieces += [escape(translation[done:start], newline), literal]
