@@ -124,6 +124,11 @@ def test_plural_forms_follow_the_header():
     assert kinds == [("a", 0, False), ("b", 1, True), ("b", 2, False), ("b", 3, False)]
     out = filled(catalogue(entry, plurals=4).replace(b"\n", b"\r\n"), "0", "2", "3")
     assert out.endswith(b'msgstr[0] "0"\r\nmsgstr[1] "x"\r\nmsgstr[2] "2"\r\nmsgstr[3] "3"\r\n')
+    out = filled(catalogue(entry, plurals=4), "0", " ", "3")
+    assert out.endswith(b'msgstr[0] "0"\nmsgstr[1] "x"\nmsgstr[2] ""\nmsgstr[3] "3"\n')
+    assert filled(catalogue(entry, plurals=4), "0", "", "") == catalogue(entry, plurals=4).replace(
+        b'""\nmsgstr[1', b'"0"\nmsgstr[1'
+    )
     template = catalogue(entry).replace(b"nplurals=2", b"nplurals=INTEGER").replace(b"UTF-8", b"CHARSET")
     assert len(open_document(Path("a.pot"), template).units) == 2
 

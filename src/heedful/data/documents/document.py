@@ -70,12 +70,20 @@ class Options(NamedTuple):
 
 
 class Splice(NamedTuple):
-    """Characters [start, end) of the file that the translation of `unit` replaces (None: the first of any unit)."""
+    """Characters [start, end) of the file that change if any of `units` gets a translation.
+
+    `render` gives what is put there; it gets the translations of all `units`, "" for those without.
+    """
 
     start: int
     end: int
-    unit: int | None
-    render: Callable[[str], str]
+    units: range
+    render: Callable[..., str]
+
+
+def one(unit: int) -> range:
+    """The `units` of a splice that only one has a say in."""
+    return range(unit, unit + 1)
 
 
 class Original:
@@ -125,12 +133,12 @@ class Document:
         for number in translations:
             if not 0 <= number < len(self.units) or self.units[number].translated:
                 raise ValueError(f"{self._original.path}: there is no unit {number} to fill")
-        chosen = {number: text for number, text in translations.items() if text.strip()}
+        chosen = {n: _SURROGATES.sub(REPLACEMENT, text) for n, text in translations.items() if text.strip()}
         pieces, done = [], 0
-        for start, end, unit, render in self._splices:
-            if chosen if unit is None else unit in chosen:
-                translation = "" if unit is None else _SURROGATES.sub(REPLACEMENT, chosen[unit])
-                pieces += [self._original.text[done:start], render(translation)]
+        for start, end, units, render in self._splices:
+            texts = [chosen.get(unit, "") for unit in units]
+            if any(texts):
+                pieces += [self._original.text[done:start], render(*texts)]
                 done = end
         return self._original.encode("".join([*pieces, self._original.text[done:]]))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .document import REPLACEMENT, Original, Passage, Splice, decode, marked
+from .document import REPLACEMENT, Original, Passage, Splice, decode, marked, one
 
 DEEPEST = 200
 # By name in the XML declaration: the codec. Others (UTF-7, EBCDIC ...) hide markup from whoever looks at the bytes.
@@ -327,7 +327,7 @@ def filling(original: Original, unit: int, element: Element, source: Passage, ex
         return Splice(
             cut,
             element.end,
-            unit,
+            one(unit),
             lambda translation: f"{extra}>{render(translation, source, original.newline)}</{element.tag}>",
         )
     # Comments in a gap stay; a draft does not.
@@ -335,6 +335,6 @@ def filling(original: Original, unit: int, element: Element, source: Passage, ex
     return Splice(
         element.inside - 1,
         element.inside if remarks else element.inner_end,
-        unit,
+        one(unit),
         lambda translation: f"{extra}>{render(translation, source, original.newline)}",
     )

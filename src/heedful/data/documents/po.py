@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ...errors import UserError
-from .document import REPLACEMENT, Document, Options, Original, Passage, Splice, Unit, decode, marked
+from .document import REPLACEMENT, Document, Options, Original, Passage, Splice, Unit, decode, marked, one
 
 MOST_FORMS = 16  # of a plural; Arabic has 6, and the number comes from the file
 WIDTH = 79  # of a line, in entries whose lines are broken: gettext's own
@@ -70,8 +70,8 @@ class _Entry:
 def read(path: Path, content: bytes, options: Options) -> Document:
     """A unit for each msgstr: one of an entry, or as many as the header's nplurals says for a plural.
 
-    Where an entry has fewer msgstr[n] than that, the others are added; so a caller should fill all or none of them.
-    A fuzzy entry is translated, unless drafts are to be filled; then it loses the flag.
+    Where an entry has fewer msgstr[n] than that, the others are added. A fuzzy entry is translated, unless drafts are
+    to be filled; filled, it loses the flag.
     """
     original = _open(path, content)
     units: list[Unit] = []
@@ -194,45 +194,54 @@ def _add(original: Original, entry: _Entry, forms: int, drafts: bool, units: lis
     plural = entry.named.get("msgid_plural")
     flags = [[flag.strip() for flag in original.text[start + 2 : end].split(",")] for start, end in entry.flags]
     fuzzy = any("fuzzy" in names for names in flags)
-    end = present[-1].spans[-1][1]
-    filled = False
+    first = len(units)
+    render = _renderer(original, message)
     for form in range(max(len(present), forms) if plural else 1):
         source = plural if plural and form else message
         there = present[form].value(original) if form < len(present) else ""
         translated = bool(there.strip()) and not (fuzzy and drafts)
         place = original.where(source.offset)
         units.append(Unit(source.value(original), (), translated, place, Passage(there), form if plural else None))
-        if translated:
-            continue
-        unit = len(units) - 1
-        if form < len(present):
+        if form < len(present) and not translated:
             spans = present[form].spans
-            splices.append(Splice(spans[0][0], spans[-1][1], unit, _renderer(original, message)))
-        else:
-            opening = f"{original.newline}msgstr[{form}] "
-            splices.append(Splice(end, end, unit, _renderer(original, message, opening)))
-        if fuzzy and not filled:  # a fuzzy translation is not used by gettext
-            splices += [_unflag(original, unit, *place) for place in zip(entry.flags, flags, strict=True)]
-        filled = True
+            splices.append(Splice(spans[0][0], spans[-1][1], one(first + form), render))
+    absent = range(first + len(present), len(units))
+    if absent:
+        end = present[-1].spans[-1][1]
+        splices.append(
+            Splice(
+                end,
+                end,
+                absent,
+                lambda *texts: "".join(
+                    f"{original.newline}msgstr[{form}] {render(text)}" for form, text in enumerate(texts, len(present))
+                ),
+            )
+        )
+    if fuzzy:  # gettext does not use a fuzzy translation
+        filled = range(first, len(units))
+        splices += [_unflag(original, filled, *flag) for flag in zip(entry.flags, flags, strict=True)]
 
 
-def _unflag(original: Original, unit: int, span: tuple[int, int], names: list[str]) -> Splice:
+def _unflag(original: Original, units: range, span: tuple[int, int], names: list[str]) -> Splice:
     """The line of flags without "fuzzy"; none, if that was all."""
     start, end = span
     rest = [name for name in names if name != "fuzzy"]
     if not rest:
-        return Splice(start, min(end + 1, len(original.text)), unit, lambda _: "")
+        return Splice(start, min(end + 1, len(original.text)), units, lambda *_: "")
     closing = "\r" if original.text.endswith("\r", start, end) else ""
-    return Splice(start, end, unit, lambda _: f"#, {', '.join(rest)}{closing}")
+    return Splice(start, end, units, lambda *_: f"#, {', '.join(rest)}{closing}")
 
 
-def _renderer(original: Original, message: _Strings, opening: str = "") -> Callable[[str], str]:
+def _renderer(original: Original, message: _Strings) -> Callable[[str], str]:
     """Writes a translation as strings, broken into lines if those of the msgid are."""
     parts = message.parts(original)
     broken = any(part and not part.endswith("\\n") for part in parts[:-1])
     text = message.value(original)
 
     def render(translation: str) -> str:
+        if not translation:
+            return '""'
         # msgfmt refuses a catalogue in which only one of the two begins (or ends) with a newline.
         if text.startswith("\n") != translation.startswith("\n"):
             translation = "\n" + translation if text.startswith("\n") else translation.lstrip("\n")
@@ -251,7 +260,7 @@ def _renderer(original: Original, message: _Strings, opening: str = "") -> Calla
             lines = [piece for line in lines for piece in _broken(line)]
         if len(lines) > 1 or (broken and lines and len(lines[0]) > WIDTH - len('msgstr ""')):
             lines.insert(0, "")
-        return opening + original.newline.join(f'"{line}"' for line in lines or [""])
+        return original.newline.join(f'"{line}"' for line in lines or [""])
 
     return render
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .document import Document, Options, Original, Passage, Splice, Unit, decode, marked
+from .document import Document, Options, Original, Passage, Splice, Unit, decode, marked, one
 
 Line = tuple[int, int]  # its characters [start, end), without the line end
 
@@ -134,7 +134,7 @@ def _splice(original: Original, unit: int, lines: list[Line], source: Passage, w
             translation = translation.replace("-->", "->")  # no time line
         return original.newline.join(_folded(translation, tag, speakers))
 
-    return Splice(start, end, unit, render)
+    return Splice(start, end, one(unit), render)
 
 
 def _escaped(translation: str, tags: Counter[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import markup
-from .document import Document, Options, Original, Passage, Splice, Unit, nearest, related
+from .document import Document, Options, Original, Passage, Splice, Unit, nearest, one, related
 from .markup import Element
 
 
@@ -110,6 +110,6 @@ def _insertion(
     return Splice(
         variant.end,
         variant.end,
-        unit,
+        one(unit),
         lambda translation: opening + markup.render(translation, source, original.newline) + closing,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import markup
-from .document import Document, Options, Original, Passage, Splice, Unit, related
+from .document import Document, Options, Original, Passage, Splice, Unit, one, related
 from .markup import Element
 
 # States of a <target> whose text is no finished translation: often a copy of the source, or last year's.
@@ -51,7 +51,7 @@ def read(path: Path, content: bytes, options: Options) -> Document:
     if version == "2" and options.target_language and "trgLang" not in root.attributes:
         # 2.x demands it as soon as there is a <target>.
         language = f' trgLang="{markup.attribute(options.target_language)}"'
-        splices.append(Splice(root.inside - 1, root.inside - 1, None, lambda _: language))
+        splices.append(Splice(root.inside - 1, root.inside - 1, range(len(units)), lambda *_: language))
     return Document(original, units, splices)
 
 
@@ -92,6 +92,6 @@ def _splice(
     return Splice(
         after.end,
         after.end,
-        unit,
+        one(unit),
         lambda translation: opening + markup.render(translation, here, original.newline) + closing,
     )
