@@ -48,8 +48,11 @@ class Checkpoint:
     state: dict[str, Any]
 
     def tensors(self, stem: str, names: list[str] | None = None) -> dict[str, torch.Tensor]:
-        """The tensors of `stem`.safetensors (all, or those named)."""
-        return read_tensors(self.folder / f"{stem}.safetensors", names)
+        """The tensors of `stem`.safetensors (all, or those named); UserError where the run keeps no such file."""
+        path = self.folder / f"{stem}.safetensors"
+        if not path.exists():
+            raise UserError(f"{path}: is not in this checkpoint: the run was made from another recipe; start anew")
+        return read_tensors(path, names)
 
 
 def publish(
