@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .optimizer import require_same
+from .checkpoint import require_same
 
 
 class Ema:

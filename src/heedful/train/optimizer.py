@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..config import Training
-from ..errors import UserError
+from .checkpoint import require_same
 from .distributed import World
 
 
@@ -163,17 +163,6 @@ class Optimizer:
             for name, parameter in self.working.items():
                 if parameter is not self.weights[name]:
                     parameter.copy_(self.weights[name])
-
-
-def require_same(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    """UserError unless the weights of a checkpoint are, by name and shape, those of the model."""
-    for name in sorted(set(found) ^ set(wanted)):
-        whose = "the checkpoint" if name in found else "the model"
-        raise UserError(f"weight {name!r} is only in {whose}: the run was made from another recipe; start anew")
-    for name, weight in wanted.items():
-        if found[name].shape != weight.shape:
-            shapes = f"{list(found[name].shape)} in the checkpoint, {list(weight.shape)} in the model"
-            raise UserError(f"weight {name!r} is {shapes}: the run was made from another recipe")
 
 
 def adamw(

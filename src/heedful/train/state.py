@@ -16,9 +16,9 @@ from .validation import Standings
 class State(Struct):
     """`epoch` and `position` are the next micro-batch to be taken; random numbers need no place (see `draw_seed`).
 
-    `updates` leaves out skipped steps; `streak` counts steps skipped in a row. `scheduled` is the last step saved by the
-    recipe, not for a clock or a signal. `due`: a signal came before this step's validation, which a resume begins with.
-    `over` is why the run ends before its steps are used up. `elapsed` is in seconds and goes on counting after a resume.
+    `updates` leaves out skipped steps; `streak` counts steps skipped in a row. `scheduled` is the last step saved by
+    the recipe, not for a clock or a signal. `due`: a signal came before this step's validation, so a resume begins with
+    it. `over`: why the run ends before its steps are used up. `elapsed` is in seconds and goes on after a resume.
     """
 
     step: int = 0

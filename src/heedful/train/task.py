@@ -32,7 +32,7 @@ class Task(Protocol):
     """A model and its data. `width` is the model's, which the "noam" schedule scales with.
 
     `model(inputs, labels, smoothing)` returns Losses by head. `micro_batches` is a pure function of the epoch and of
-    nothing else; `collate` puts one of them on the model's device; `validate` looks at the model, in fp32 and evaluation
+    nothing else; `collate` puts one of them on the model's device; `validate` finds the model in fp32 and evaluation
     mode, and leaves it as it was; `finish` writes RUN/model from the final fp32 weights.
     """
 
