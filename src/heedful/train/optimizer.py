@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 from torch.utils.hooks import RemovableHandle
 
 from ..config import Training
@@ -112,6 +113,7 @@ class Optimizer:
         try:
             for name, parameter in self.working.items():
                 parameter.data = weights[name].detach()
+            increment_version(list(self.working.values()))  # decoding keeps copies of weights that have not changed
             for owner, name, table in buffers:
                 owner._buffers[name] = self._in_fp32(table)
             yield
@@ -187,6 +189,7 @@ def adamw(
             weights, gradients, means, squares, [], [count] * len(weights), lr=rate, beta1=beta1, beta2=beta2,
             weight_decay=decay, eps=eps, amsgrad=False, maximize=False,
         )  # fmt: skip
+        increment_version(weights)  # every other operation in place counts as a change by itself
         return
     torch._foreach_mul_(weights, 1.0 - rate * decay)
     torch._foreach_lerp_(means, gradients, 1.0 - beta1)

@@ -4,13 +4,26 @@ from pathlib import Path
 
 from ...config import Recipe
 from ...data import parallel
+from .distill import make_corpus
 from .given import keep_given
 from .lines import translate_stream
+from .several import load_all, load_checkpoint
 from .sizes import complete
 from .task import Translation as build
 from .translator import Translator, load
 
-__all__ = ["Translator", "build", "complete", "farewell", "load", "prepare", "translate_stream"]
+__all__ = [
+    "Translator",
+    "build",
+    "complete",
+    "farewell",
+    "load",
+    "load_all",
+    "load_checkpoint",
+    "make_corpus",
+    "prepare",
+    "translate_stream",
+]
 
 
 def prepare(recipe: Recipe, folder: Path) -> list[str]:

@@ -34,7 +34,7 @@ BLOCK = 512  # lines translated together and then on the disk: what a kill can c
 BREAKS = str.maketrans("\t\n\r", "   ")  # what would end a column or a line
 
 
-def distill(
+def make_corpus(
     model: str | Path, given: Path, out: Path, *, back: bool = False, mark: str = "", options: Mapping[str, Any]
 ) -> None:
     """What a command does: see `write_corpus`; with `back` the given text is the target side.

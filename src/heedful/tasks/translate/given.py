@@ -104,12 +104,12 @@ def _differences(ours: Any, theirs: Any, path: str) -> Iterator[str]:
         for key in ours | theirs:
             if not key.endswith("dropout"):
                 yield from _differences(ours.get(key), theirs.get(key), f"{path}.{key}".lstrip("."))
-    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+    elif isinstance(ours, tuple) and isinstance(theirs, tuple) and len(ours) == len(theirs):
         for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
             yield from _differences(one, other, f"{path}.{number}")
     elif ours != theirs:
-        sizes = [f"{len(side)} of them" if isinstance(side, list) else repr(side) for side in (ours, theirs)]
-        yield f"{path}: {sizes[0]} in the recipe, {sizes[1]} there"
+        told = [f"{len(side)} of them" if isinstance(side, tuple | dict) else repr(side) for side in (ours, theirs)]
+        yield f"{path}: {told[0]} in the recipe, {told[1]} there"
 
 
 def keep_given(training: Training, run_data: Path) -> tuple[list[str], dict[str, Tokenizer] | None]:
