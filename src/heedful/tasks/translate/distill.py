@@ -147,12 +147,11 @@ def _weights(translator: Translator) -> str:
 def _take_up(partial: Path, key: str) -> int:
     """The lines that are done, whole blocks of them: answers may depend in their last bits on what is in a block."""
     stamp, lines = partial / "made-from", partial / "lines"
-    if not stamp.exists():
+    if not lines.exists():  # then nothing was made yet
         stamp.write_text(key, "ascii")
-    elif stamp.read_text("ascii") != key:
-        raise UserError(f"{partial}: holds what was made from another text, model or options; delete it to begin anew")
-    if not lines.exists():
         return 0
+    if stamp.read_text("ascii") != key:
+        raise UserError(f"{partial}: holds what was made from another text, model or options; delete it to begin anew")
     done = end = place = 0
     with lines.open("rb+") as file:
         for line in file:

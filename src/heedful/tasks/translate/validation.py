@@ -18,6 +18,7 @@ from ...train.validation import Sample
 Ids = npt.NDArray[np.int64]
 
 SHOWN = 5  # sentences, the same at every validation
+AT_A_TIME = 128  # sentences decoded together: a third less time than with 32
 
 
 class Heldout:
@@ -36,7 +37,9 @@ class Heldout:
         self.references = [self.target.decode(ids) for ids in targets]
         # A model that has learnt nothing yet never stops by itself: no answer is much longer than any reference.
         longest = 2 * max(map(len, targets)) + 10
-        self.options = Options(max_ratio=decoding.max_ratio, max_extra=decoding.max_extra, max_length=longest)
+        self.options = Options(
+            max_ratio=decoding.max_ratio, max_extra=decoding.max_extra, max_length=longest, batch=AT_A_TIME
+        )
         self.shown = spread(len(chosen), SHOWN).tolist()
 
     def scores(self, model: Model) -> tuple[dict[str, float], tuple[Sample, ...]]:
