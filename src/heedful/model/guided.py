@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-CHUNK = 256  # rows of logits that exist at a time, of each pass and of the teacher
+CHUNK = (
+    128  # rows of logits that exist at a time, of each pass and of the teacher: several tables of them share a cache
+)
 
 
 @dataclass
@@ -68,8 +70,9 @@ class GuidedCrossEntropy(torch.autograd.Function):
             nll -= target.sum(dtype=exact)
             correct += (target >= logarithms[0].amax(-1, keepdim=True)).sum()
             errors = []
-            for one in logarithms:
-                cost, error = _plain(one, wanted, smoothing)
+            chances = [one.exp() for one in logarithms]
+            for one, chance in zip(logarithms, chances, strict=True):
+                cost, error = _plain(one, chance.clone() if r_drop else chance, wanted, smoothing)
                 if teacher is not None and said is not None:
                     further, correction = _learned(one, said, teacher.temperature)
                     cost.lerp_(further, teacher.share)
@@ -77,7 +80,7 @@ class GuidedCrossEntropy(torch.autograd.Function):
                 loss += cost.sum(dtype=exact)
                 errors.append(error)
             if r_drop:
-                loss += 0.5 * r_drop * _disagree(logarithms, errors, 0.5 * r_drop).sum(dtype=exact)
+                loss += 0.5 * r_drop * _disagree(logarithms, chances, errors, 0.5 * r_drop).sum(dtype=exact)
             for some, error in zip(rows, errors, strict=True):
                 _add(sums, states, weight, some, error.div_(passes).to(weight.dtype))
         ctx.save_for_backward(*(part.to(weight.dtype) for part in sums))
@@ -97,14 +100,14 @@ def _log_chances(states: Tensor, weight: Tensor, bias: Tensor | None, temperatur
     return torch.log_softmax(logits if temperature == 1.0 else logits.div_(temperature), -1, out=logits)
 
 
-def _plain(logarithms: Tensor, wanted: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-    """Cross-entropy with label smoothing [n] and its gradient in the logits [n, vocab]."""
+def _plain(logarithms: Tensor, chances: Tensor, wanted: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Cross-entropy with label smoothing [n] and its gradient in the logits [n, vocab], in the chances' place."""
     uniform = smoothing / logarithms.shape[1]
-    cost, error = logarithms.gather(1, wanted).mul_(smoothing - 1.0).squeeze(1), logarithms.exp()
+    cost = logarithms.gather(1, wanted).mul_(smoothing - 1.0).squeeze(1)
     if smoothing:
         cost -= uniform * logarithms.sum(-1)
-        error -= uniform
-    return cost, error.scatter_add_(1, wanted, error.new_full(wanted.shape, smoothing - 1.0))
+        chances -= uniform
+    return cost, chances.scatter_add_(1, wanted, chances.new_full(wanted.shape, smoothing - 1.0))
 
 
 def _learned(logarithms: Tensor, said: tuple[Tensor, Tensor], temperature: float) -> tuple[Tensor, Tensor]:
@@ -116,18 +119,18 @@ def _learned(logarithms: Tensor, said: tuple[Tensor, Tensor], temperature: float
     return cost, logarithms.exp().sub_(chances).mul_(temperature)
 
 
-def _disagree(logarithms: list[Tensor], errors: list[Tensor], weight: float) -> Tensor:
+def _disagree(logarithms: list[Tensor], chances: list[Tensor], errors: list[Tensor], weight: float) -> Tensor:
     """KL(1 || 2) + KL(2 || 1) [n]; `weight` x its gradient in the logits of both passes is added to `errors`.
 
     The gradient of KL(p || q) is p x (d - E_p[d]) in the logits of p, with d = log p - log q, and q - p in those of q.
     """
-    first, second = (one.exp() for one in logarithms)
-    apart, gap = first - second, logarithms[0] - logarithms[1]
-    cost = torch.mul(apart, gap).sum(-1)
-    for sign, chances, error in ((1.0, first, errors[0]), (-1.0, second, errors[1])):
-        expected = torch.mul(chances, gap).sum(-1, keepdim=True)
-        error.add_(chances.mul_(gap - expected).add_(apart), alpha=sign * weight)
-    return cost
+    gap, apart = logarithms[0] - logarithms[1], chances[0] - chances[1]
+    expected = []
+    for sign, chance, error in zip((1.0, -1.0), chances, errors, strict=True):
+        pull = chance * gap
+        expected.append(pull.sum(-1, keepdim=True))
+        error.add_(pull.addcmul_(chance, expected[-1], value=-1.0).add_(apart), alpha=sign * weight)
+    return (expected[0] - expected[1]).squeeze(1)
 
 
 def _add(sums: list[Tensor], states: Tensor, weight: Tensor, rows: slice, error: Tensor) -> None:
