@@ -7,7 +7,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 
-# Between digits these do not end a number. A space of any kind does, but before a group of three.
+_DIGIT = re.compile(r"\d")
+# Between digits, these do not end a number. A space of any kind does, but before a group of three.
 _TIGHT = r"\d++(?:[.,:'’·\u066b\u066c]\d++)*+"
 _GROUP = r"\d{1,3}+(?:%s\d{3}(?!\d))++(?:[.,\u066b]\d++)?"
 _FIXED, _ANY = "[\u00a0\u2009\u202f]", "[ \u00a0\u2009\u202f]"
@@ -24,6 +25,8 @@ def changed_numbers(source: str, target: str) -> tuple[list[str], list[str]]:
 
     Zeros in front do not count. "1 234" is one number or two, whichever makes the two sides equal.
     """
+    if not _DIGIT.search(source) and not _DIGIT.search(target):
+        return [], []
     before, after = _digits(source, _NUMBER), _digits(target, _NUMBER)
     if before == after:
         return [], []

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from .pipeline import placeholder
@@ -18,6 +19,7 @@ from .spans import SPACELESS, Span, find, touching
 from .tokenizer import Tokenizer
 
 _SPACELESS = re.compile(f"[{SPACELESS}]")
+MOST_PROBLEMS = 20  # that are told of one text
 _TAG = re.compile(r"<(/?)([A-Za-z\d][\w:.-]*+)[^<>]*?(/?)>")
 
 
@@ -123,15 +125,25 @@ def lost(source: str, translation: str) -> list[str]:
     if not before and not after:
         return []
     counts, found = Counter(span.text for span in before), Counter(span.text for span in after)
-    problems = [f"{text} is missing" for text in counts - found]
-    problems += [f"{text} is new" for text in found - counts]
+    # Among other words a span may be found otherwise; what differs is counted as it stands.
+    differing = islice(dict.fromkeys([*(counts - found), *(found - counts)]), MOST_PROBLEMS)
+    often = ((text, source.count(text), translation.count(text)) for text in differing)
+    problems = [
+        f"{_shown(text)} is {'missing' if there < here else 'new'}" for text, here, there in often if here != there
+    ]
     if not problems:
         if _unmatched("".join(s.text for s in after)) > _unmatched("".join(s.text for s in before)):
             problems.append("tags are not nested")
         unnumbered = [[s.text for s in spans if _takes_the_next(s)] for spans in (before, after)]
         if unnumbered[0] != unnumbered[1]:
-            problems.append(f"{' '.join(dict.fromkeys(unnumbered[0]))} changed their order")
+            problems.append(f"{_shown(' '.join(dict.fromkeys(unnumbered[0])))} changed their order")
     return problems
+
+
+def _shown(text: str) -> str:
+    """A span in a message: short, and nothing that a terminal would obey."""
+    clean = "".join(character if character.isprintable() else "\ufffd" for character in text[:60])
+    return clean + "…" * (len(text) > 60)
 
 
 def _takes_the_next(span: Span) -> bool:
@@ -194,9 +206,10 @@ def _left(source: Masked, number: int, before: str, starts: bool) -> str:
     if before[-1] == content[-1:]:
         return space
     beside = content[-1:] if not space else ""
-    if beside.isalnum() and not _spaceless(beside):
+    original = source.originals[number - 1]
+    if beside.isalnum() and not _spaceless(beside) and original[0] in "<&":  # in the midst of a word, as "&shy;"
         return ""
-    if beside and (_closes(source.originals[number - 1]) or not (beside.isalnum() or before[-1].isalnum())):
+    if beside and (_closes(original) or not (beside.isalnum() or before[-1].isalnum())):
         return ""
     if _spaceless(before[-1]) or _begins_quote(before, starts):
         return ""
@@ -212,11 +225,14 @@ def _right(source: Masked, number: int, after: str) -> str:
     if first == content[:1]:
         return space
     beside = content[:1] if not space else ""
-    if beside and _opens(source.originals[number - 1]):
+    original = source.originals[number - 1]
+    if beside and _opens(original):
         return ""
     if not first.isalnum():
         return (space or " ") if after[0].isspace() else ""
-    if (beside.isalnum() and not _spaceless(beside)) or _spaceless(first):
+    if beside.isalnum() and not _spaceless(beside) and original[-1] in ">;":
+        return ""
+    if _spaceless(first):
         return ""
     return space or " "
 

@@ -35,8 +35,7 @@ _EMOJI = (
     "[\ufe0f\u20e3\U0001f3fb-\U0001f3ff]*+)"
 )
 # printf, strftime, Objective-C: flags (but no space: "50% of"), width, precision, length, letter.
-_CONVERSION = r"(?:\d{1,2}\$)?[-+#0']*+(?:\d{1,4}|\*)?(?:\.(?:\d{1,4}|\*)?)?(?:hh?|ll?|I64|I32|[qjzt])?[a-zA-Z@]"
-_CONVERSION = rf"%{_CONVERSION}"
+_CONVERSION = r"[-+#0']*+(?:\d{1,4}|\*)?(?:\.(?:\d{1,4}|\*)?)?(?:hh?|ll?|I64|I32|[qjzt])?[a-zA-Z@]"
 
 # What begins with a character that is rare in text; of those that match at a place the first is taken.
 _MARKS = {
@@ -54,8 +53,8 @@ _MARKS = {
     ),
     # After a number ("100%sure", "100 %ige") a conversion is one only if no letter follows.
     "printf": (
-        rf"%\(\w{{1,100}}+\)[-+ #0]*+\d*+(?:\.\d*+)?[a-zA-Z]|(?<!\d)(?<!\d\s){_CONVERSION}"
-        rf"|(?:(?<=\d)|(?<=\d\s)){_CONVERSION}(?![^\W\d_])|(?:%%)++|%L?\d{{1,2}}+"
+        rf"%\(\w{{1,100}}+\)[-+ #0]*+\d*+(?:\.\d*+)?[a-zA-Z]|%\d{{1,2}}\${_CONVERSION}|(?<!\d)(?<!\d\s)%{_CONVERSION}"
+        rf"|(?:(?<=\d)|(?<=\d\s))%{_CONVERSION}(?![^\W\d_])|(?:%%)++|%L?\d{{1,2}}+"
     ),
     "escape": r"\\[nrt](?![a-z])",
     "emoji": f"{_EMOJI}(?:\u200d{_EMOJI})*+|\u20e3",
@@ -67,10 +66,10 @@ _NAMES = {
     "url": rf"""(?<![\w+.-])(?:[A-Za-z][A-Za-z0-9+.-]{{1,20}}+://|www\.|mailto:)[^\s<>"`{SPACELESS}]++""",
     "email": r"(?<![\w.+-])[\w.+-]{1,64}+@[\w-]++(?:\.[\w-]++)++",
     "path": (
-        r"""(?<![\w/.<>:~\\-])(?:(?:~|\.{1,2})(?:/[\w.@+%-]++)++|(?:/[\w.@+%-]++){2,}+)/?"""
+        r"""(?<![\w/.<:~\\-])(?:(?:~|\.{1,2})(?:/[\w.@+%-]++)++|(?:/[\w.@+%-]++){2,}+)/?"""
         r"""|(?<!\w)(?:[A-Za-z]:\\|\\\\)[^\s"<>|?*:]++"""
     ),
-    "option": r"""(?<![^\s"'(\[])--[A-Za-z][\w-]*+(?:=[^\s,;)"']++)?""",
+    "option": r"""(?<![^\s"'(\[])--[A-Za-z][\w-]*+(?:=[^\s,;)"'<>{}]++)?""",
     "comment": r"-->|\]\]>",
 }
 _HINT = re.compile(r"/|@|\\|--|www\.|mailto:|\]\]>")

@@ -100,6 +100,10 @@ class Tokenizer:
         """The written form of each id, to be looked at: "▁dog", "</s>", "<0xC3>"."""
         return [self._pieces[number].removeprefix(" ") for number in ids]
 
+    def begins_word(self, token: int) -> bool:
+        """Whether a token begins with the space before a word, or is none of text."""
+        return self._pieces[token][0] in (SPACE, "Ġ", " ")
+
     def word_ids(self, text: str) -> list[int]:
         """For each token of `encode(text)` the number of its word (see `words`)."""
         return list(self._backend.encode(without_surrogates(text), add_special_tokens=False).word_ids)  # type: ignore[arg-type]

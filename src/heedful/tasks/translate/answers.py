@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...decode.options import Hypothesis, Options
+from ...text.tokenizer import Tokenizer
 
 
 class Token(NamedTuple):
@@ -17,10 +18,17 @@ class Token(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What the model read (a sentence, or less) and said: ids as `decode` takes and gives them, for a closer look."""
+    """What the model read (a sentence, or less) and what it said, as `decode` takes and gives it; for a closer look."""
 
     source: list[int]
-    target: list[int]
+    hypothesis: Hypothesis
+    tokenizer: Tokenizer
+
+    @property
+    def tokens(self) -> list[Token]:
+        """What it said, the end included."""
+        ids = [*self.hypothesis.ids, Tokenizer.end] if self.hypothesis.finished else self.hypothesis.ids
+        return list(map(Token, self.tokenizer.pieces(ids), self.hypothesis.logprobs or ()))
 
 
 @dataclass(frozen=True)
@@ -39,17 +47,25 @@ class Answer:
 
     `logprob` is the log-probability of all tokens, ends included, and `score` that under the length penalty; what was
     only copied counts nothing. `problems` says what of the source is not in the text as it should be (a number, a tag).
-    `alternatives` are other texts, best first. `finished` is False where an answer was cut at its longest length.
+    `alternatives` are other texts, best first. `pieces` is what the model read and said.
     """
 
     text: str
     score: float = 0.0
     logprob: float = 0.0
-    tokens: list[Token] = field(default_factory=list)
     alternatives: list[Alternative] = field(default_factory=list)
     problems: tuple[str, ...] = ()
     pieces: list[Piece] = field(default_factory=list)
-    finished: bool = True
+
+    @property
+    def tokens(self) -> list[Token]:
+        """All that the model said, with log-probabilities; placeholders stand for what was put in their place."""
+        return [token for piece in self.pieces for token in piece.tokens]
+
+    @property
+    def finished(self) -> bool:
+        """Whether no piece of it was cut at its longest length."""
+        return all(piece.hypothesis.finished for piece in self.pieces)
 
 
 class Draft(NamedTuple):

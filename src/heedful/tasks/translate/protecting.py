@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from ...text.numbers import changed_numbers, find_numbers
-from ...text.placeholders import Masked, lost, mask
+from ...text.placeholders import Marked, Masked, lost, mask
 from ...text.spans import Span, tidy
 from .answers import Draft
 
@@ -41,7 +41,7 @@ class Sentence:
     drafts: list[Draft] | None = None
 
     def __post_init__(self) -> None:
-        self.expected = mask(self.text, self.spans).whole
+        self.expected = mask(self.text, self.spans).whole if self.spans else self.text
         self.changed_numbers = False
         self._tried: set[tuple[Way, bool]] = set()
 
@@ -55,11 +55,13 @@ class Sentence:
             return False
         if way is Way.strict:
             return bool(placeholders) or not self._numbers()
-        return way is Way.apart and bool(self.spans or self._numbers())
+        return way is Way.apart and bool(self.spans)
 
     def segments(self, way: Way, placeholders: int) -> list[Segment]:
         """What to copy and what to translate."""
         self._tried.add((way, self.changed_numbers))
+        if not self.spans and not self.changed_numbers and (not self.protected or _has_letters(self.text)):
+            return [Masked(Marked((self.text,)), ())]
         masked = mask(self.text, tidy(self._numbers(), self.spans))
         if way is Way.apart:
             return apart(masked)
