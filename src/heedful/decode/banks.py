@@ -22,8 +22,6 @@ from .options import Options
 from .search import UNREAL, Beam, Candidates, Row, top
 from .wanted import Requirement, State
 
-VARIANT = "round"
-
 
 class Continuation(NamedTuple):
     """Log-probability of all of it, who goes on with which token, and that token's log-probability."""
@@ -77,10 +75,9 @@ class BankedBeam(Beam):
     def _chosen(self, banks: dict[int, list[Continuation]]) -> list[Continuation]:
         """Those that end, then those that live on, each likeliest first; no more of either than the beam is wide."""
         end = self.options.end
-        living = {bank: sum(one.token != end for one in some) for bank, some in banks.items()}
         ended: list[Continuation] = []
         alive: list[Continuation] = []
-        for bank, places in _shares(living, self.beam).items():
+        for bank, places in _shares({bank: len(some) for bank, some in banks.items()}, self.beam).items():
             live = 0
             for rank, one in enumerate(banks[bank]):
                 if one.token == end:
@@ -94,32 +91,12 @@ class BankedBeam(Beam):
 
 def _shares(sizes: dict[int, int], places: int) -> dict[int, int]:
     """How many of a beam's places each bank gets: one each from the top down, again and again."""
-    if VARIANT == "pv":
-        C = max(sizes)
-        n = len(sizes)
-        banks = sorted(sizes)
-        base = places // n
-        sh = {b: base for b in banks}
-        sh[banks[-1]] += places - base*n
-        for i in reversed(range(n)):
-            b = banks[i]
-            over = sh[b] - sizes[b]
-            if over > 0 and i > 0:
-                sh[b] -= over
-                sh[banks[i-1]] += over
-        return sh
     shares = dict.fromkeys(sorted(sizes, reverse=True), 0)
-    if VARIANT == "spread" and len(shares) > places:
-        order = list(shares)
-        n = len(order)
-        pick = sorted({round(i*(n-1)/max(1,places-1)) for i in range(places)})
-        shares = dict.fromkeys([order[i] for i in pick], 0)
-    while places > 0:
-        hungry = [bank for bank, share in shares.items() if share < sizes[bank]]
-        for bank in hungry[:places]:
+    while places and (hungry := [bank for bank, share in shares.items() if share < sizes[bank]][:places]):
+        places -= len(hungry)
+        for bank in hungry:
             shares[bank] += 1
-        places -= min(places, len(hungry)) or places
-    return {bank: share or int(not sizes[bank]) for bank, share in shares.items()}
+    return shares
 
 
 def _replace(found: Candidates, row: int, chosen: list[Continuation]) -> None:

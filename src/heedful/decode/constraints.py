@@ -163,8 +163,8 @@ class Constraints:
 
     def keep(self, rows: Sequence[int]) -> None:
         """Only these rows go on, in this order."""
-        hypotheses = [row * self.slots + slot for row in rows for slot in range(self.slots)]
-        self.history = self.history[hypotheses]
+        if self.rules.options.no_repeat_ngram:
+            self.history = self.history[[row * self.slots + slot for row in rows for slot in range(self.slots)]]
         self.requirements = [self.requirements[row] for row in rows]
         self.states = [self.states[row] for row in rows]
 

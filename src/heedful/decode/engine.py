@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -69,7 +70,7 @@ def decode_stream(
     give every thread some. A lone batch of few hypotheses takes one thread: its products are too small to share.
     """
     options = options or Options()
-    decoded = decoded_as_one(model, options, choices)
+    decoded = as_one(model, options, choices)
     demands = _checked(decoded, inputs, wanted)
     numbers = []
     for number, ids in enumerate(inputs):
@@ -86,17 +87,12 @@ def decode_stream(
     def work(some: list[int], stopped: Stopped) -> Iterator[tuple[int, Answers]]:
         return _batch(decoded, some, [inputs[number] for number in some], demands, stopped, watched)
 
-    training = [model.training for model in decoded.models]  # the callers' modes come back with the last answer
-    with products.threads(1 if apart else threads):
-        try:
-            if apart:
-                yield from side_by_side(work, batches, threads)
-            else:
-                for some in batches:
-                    yield from work(some, lambda: False)
-        finally:
-            for model, mode in zip(decoded.models, training, strict=True):
-                model.train(mode)
+    with products.threads(1 if apart else threads), modes_kept(decoded):
+        if apart:
+            yield from side_by_side(work, batches, threads)
+        else:
+            for some in batches:
+                yield from work(some, lambda: False)
 
 
 def watch(
@@ -111,15 +107,27 @@ def watch(
     What is under way is scored by its log-probability, without a length penalty. A beam changes its mind: a later
     hypothesis need not begin like an earlier one, nor the answer like the last of them.
     """
-    for _, found in decode_stream(model, [ids], options, choices, wanted and [wanted], watched=True):
+    for _, found in decode_stream(model, [ids], options, choices, None if wanted is None else [wanted], watched=True):
         yield found[0]
 
 
-def decoded_as_one(models: Model | Sequence[Model], options: Options, choices: Choices | None) -> Decoded | Together:
+def as_one(models: Model | Sequence[Model], options: Options, choices: Choices | None = None) -> Decoded | Together:
     """What of a model, or of several together, is decoded."""
     if isinstance(models, Model):
         return Decoded(models, options, choices)
     return Together([Decoded(model, options, choices) for model in models])
+
+
+@contextmanager
+def modes_kept(decoded: Decoded | Together) -> Iterator[None]:
+    """In the end, the models are in training or not, as they were."""
+    models = [part.model for part in decoded.parts]
+    training = [model.training for model in models]
+    try:
+        yield
+    finally:
+        for model, mode in zip(models, training, strict=True):
+            model.train(mode)
 
 
 def _checked(
@@ -139,7 +147,7 @@ class Decoded:
 
     def __init__(self, model: Model, options: Options, choices: Choices | None = None) -> None:
         self.model, self.options, self.choices = model, options, choices
-        self.models = [model]
+        self.parts = [self]
         self.head = self._head()
         self.stream, self.vocab = self.head.streams[0], self.head.outputs
         others = {
@@ -155,6 +163,9 @@ class Decoded:
         self.source = others.pop() if others else None
         self.device = next(model.parameters()).device
         self.prompted = self.source is None and options.start is not None
+        embedding = model.plan.stream(self.source or self.stream).embedding
+        assert isinstance(embedding, Tokens), "only token streams are decoded over"
+        self.reads = embedding.vocab
         self._check_ids()
 
     def _head(self) -> Head:

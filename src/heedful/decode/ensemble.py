@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..model.embeddings import TokenInput
-from ..model.model import Model
 from .stepper import Stepper
 
 if TYPE_CHECKING:
@@ -55,15 +54,16 @@ class Together:
     def __init__(self, parts: Sequence[Decoded]) -> None:
         if not parts:
             raise UserError("no model to decode; give one, or a list of one or more")
-        self.parts = parts
-        self.options, self.prompted, self.device = parts[0].options, parts[0].prompted, parts[0].device
-        self.vocab = parts[0].vocab
-        self.models: list[Model] = [model for part in parts for model in part.models]
+        self.parts, first = parts, parts[0]
+        self.options, self.prompted = first.options, first.prompted
+        self.vocab, self.device = first.vocab, first.device
+        alike = lambda part: (part.vocab, part.reads, part.source is None, part.device)
         for number, part in enumerate(parts):
-            for what in ("vocab", "inputs", "source", "device"):
-                first, own = getattr(parts[0], what), getattr(part, what)
-                if own != first:
-                    raise UserError(f"models 0 and {number} have {what} {first} and {own}; together they need the same")
+            if alike(part) != alike(first):
+                raise UserError(
+                    f"models 0 and {number} differ in vocabulary ({first.vocab} and {part.vocab} tokens), device or kind "
+                    "(with and without a source); an ensemble needs all three the same"
+                )
 
     def check(self, number: int, ids: Sequence[int]) -> None:
         for part in self.parts:

@@ -48,6 +48,15 @@ class State(NamedTuple):
     held: bool = False
 
 
+class Place(NamedTuple):
+    """Where a way to say what is missing has come to; `free` single ids, counted already, may still be fillers."""
+
+    node: int
+    banned: int
+    missing: int
+    free: int
+
+
 class Rules:
     """What the options say of every answer's tokens."""
 
@@ -99,7 +108,7 @@ class Requirement:
         self.all = (1 << len(wanted.required)) - 1
         self.steps = self.progress(State(0, 0, 0, frozenset()))  # of a hypothesis that misses nothing
         self._fillers = self._find_fillers() if rules.options.banned_phrases else []
-        self._least: dict[tuple[int, int, int], int] = {}
+        self._least: dict[Place, int] = {}
         self._advancing: dict[State, tuple[int, ...]] = {}
         self.start = State(0, 0, self.all, self.once)
         self._check_room()
@@ -173,58 +182,60 @@ class Requirement:
     def least(self, state: State) -> int:
         """The fewest tokens that say all that is missing; at least NEVER if that cannot be.
 
-        Exact for up to FEW_PHRASES phrases, above that no fewer than needed, and so it is where banned phrases leave
-        no token to stand between two phrases.
+        Exact up to FEW_PHRASES phrases, unless banned phrases leave no token to stand between two phrases; else it may
+        be more than needed.
         """
-        return len(state.once) + self._fewest(state.node, state.banned, state.missing)
+        place = Place(state.node, state.banned, state.missing, len(state.once))
+        return len(state.once) + self._fewest(place)
 
-    def _fewest(self, node: int, banned: int, missing: int) -> int:
-        if not missing:
+    def _fewest(self, place: Place) -> int:
+        """Tokens but those in `once`, which are part of no phrase and may stand between any two."""
+        if not place.missing:
             return 0
-        place = (node, banned, missing)
         if place not in self._least:
-            few = missing.bit_count() <= FEW_PHRASES
-            ways = (
-                count + (self._fewest(*there) if few else self._apart(there[2]))
-                for count, there in self._ways(node, banned, missing)
+            rest = (
+                self._fewest if place.missing.bit_count() <= FEW_PHRASES else lambda there: self._apart(there.missing)
             )
-            self._least[place] = min(ways, default=NEVER)
+            self._least[place] = min((count + rest(there) for count, there in self._ways(place)), default=NEVER)
         return self._least[place]
 
-    def _ways(self, node: int, banned: int, missing: int) -> Iterator[tuple[int, tuple[int, int, int]]]:
-        """(tokens, place after them) of every way to say one missing phrase next, a filler before it or not."""
-        for filler in (None, *self._fillers):
-            place = (node, banned, missing) if filler is None else self._walk((node, banned, missing), (filler,))
-            if place is None:
-                continue
-            before = int(filler is not None)
-            if not place[2]:
-                yield before, place
-            endings = set(self.phrases.chain(place[0]))
+    def _ways(self, place: Place) -> Iterator[tuple[int, Place]]:
+        """How many tokens it takes to say one missing phrase next, with or without a filler before it, and where to."""
+        starts = [(0, place)]
+        if place.free and self.rules.options.banned_phrases:
+            starts.append((0, Place(0, 0, place.missing, place.free - 1)))
+        else:
+            starts += [(1, there) for token in self._fillers if (there := self._walk(place, (token,)))]
+        for count, start in starts:
+            if not start.missing:
+                yield count, start
+            endings = set(self.phrases.chain(start.node))
             for bit, ids, path in self.alternatives:
-                if place[2] & bit:
+                if start.missing & bit:
                     for said in range(len(ids)):
-                        if path[said] in endings and (there := self._walk(place, ids[said:])):
-                            yield before + len(ids) - said, there
+                        if path[said] in endings and (there := self._walk(start, ids[said:])):
+                            yield count + len(ids) - said, there
 
-    def _walk(self, place: tuple[int, int, int], ids: Iterable[int]) -> tuple[int, int, int] | None:
+    def _walk(self, place: Place, ids: Iterable[int]) -> Place | None:
         """The place after these tokens; None if they say a banned phrase."""
-        node, banned, missing = place
+        node, banned, missing, free = place
         for token in ids:
             node, banned = self.phrases.step(node, token), self.rules.phrases.step(banned, token)
             if self.rules.phrases.found[banned]:
                 return None
             missing &= ~self.phrases.found[node]
-        return node, banned, missing
+        return Place(node, banned, missing, free)
 
     def _apart(self, missing: int) -> int:
-        """Tokens of the missing phrases one after another, with fillers where banned phrases may lurk."""
-        between = int(bool(self._fillers))
-        return sum(size + between for bit, size in self.shortest.items() if missing & bit)
+        """Tokens of the missing phrases one after another, with a filler before each where phrases are banned."""
+        filler = int(bool(self.rules.options.banned_phrases))
+        return sum(size + filler for bit, size in self.shortest.items() if missing & bit)
 
     def _most(self, state: State) -> int:
-        """No state has less than this to say after the next token; quick to tell."""
-        return len(state.once) + self._apart(state.missing) if len(self._fillers) < 2 else NEVER
+        """No less than `least`, and no less after any token that may be said; quick to tell."""
+        if self.rules.options.banned_phrases and len(self._fillers) != 1:
+            return NEVER
+        return len(state.once) + self._apart(state.missing)
 
     def _fits(self, state: State, token: int, left: int) -> bool:
         """Whether the token may be said, with `left` more to say all that is missing after it."""
