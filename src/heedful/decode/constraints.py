@@ -141,7 +141,7 @@ class Constraints:
         return hypotheses.tolist(), self.history[hypotheses, places + size - 1].tolist()
 
     def follow(self, tokens: Tensor, parents: Tensor | None, finished: Sequence[int]) -> None:
-        """The states after these tokens [hypotheses]; parents as in `search.Choice`, finished rows are followed no more."""
+        """The states after these tokens [hypotheses], with parents as in `search.Choice`; finished rows have none."""
         rows, before = len(self.states), self.slots
         chosen = tokens.view(rows, -1).tolist()
         slots = len(chosen[0])

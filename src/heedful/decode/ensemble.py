@@ -61,8 +61,8 @@ class Together:
         for number, part in enumerate(parts):
             if alike(part) != alike(first):
                 raise UserError(
-                    f"models 0 and {number} differ in vocabulary ({first.vocab} and {part.vocab} tokens), device or kind "
-                    "(with and without a source); an ensemble needs all three the same"
+                    f"models 0 and {number} differ in vocabulary ({first.vocab} and {part.vocab} tokens), device or "
+                    "kind (with or without a source); an ensemble needs all three the same"
                 )
 
     def check(self, number: int, ids: Sequence[int]) -> None:

@@ -81,4 +81,5 @@ def _shared(owner: Numbers, gram: Numbers, texts: int) -> Scores:
         counts = counts[:, (counts > 0).sum(0) > 1]
         if not counts.shape[1]:
             return shared
-    return shared + np.stack([np.minimum(counts, own).sum(1) for own in counts])
+    shared += np.stack([np.minimum(counts, own).sum(1) for own in counts])
+    return shared

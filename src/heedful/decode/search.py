@@ -19,7 +19,7 @@ from .sampling import draw, uniforms
 if TYPE_CHECKING:
     from .constraints import Constraints
 
-# Of each row: log-probabilities of the whole, tokens, parents, log-probabilities of the tokens; each [rows, candidates].
+# Log-probabilities of the whole, tokens, parents, log-probabilities of the tokens; each [rows, candidates].
 Candidates = tuple[Tensor, Tensor, Tensor, Tensor]
 
 # Where a beam has fewer hypotheses than places; nothing real is as unlikely.
