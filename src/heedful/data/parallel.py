@@ -49,7 +49,7 @@ def prepare(recipe: Recipe, folder: Path, given: dict[str, Tokenizer] | None = N
             shards = Shards.reuse(folder / f"{name}-{number}", key)
             if shards is None:
                 pairs = ((pair.source, pair.target) for pair in _pairs(data, name, held))
-                placing = _placing(recipe, data, number, held, invents=name == "train")
+                placing = _placing(recipe, tokenizers, data, number, held, invents=name == "train")
                 shards = build_shards(
                     folder / f"{name}-{number}", itertools.starmap(placing, enumerate(pairs)), tokenizers, key=key,
                     longest=recipe.data.longest, sampling=sampling if name == "train" else None,
@@ -59,11 +59,14 @@ def prepare(recipe: Recipe, folder: Path, given: dict[str, Tokenizer] | None = N
     return lines
 
 
-def _placing(recipe: Recipe, data: Data, number: int, held: frozenset[int], invents: bool) -> Placing:
+def _placing(
+    recipe: Recipe, tokenizers: dict[str, Tokenizer], data: Data, number: int, held: frozenset[int], invents: bool
+) -> Placing:
     """Where the placeholders of a corpus go. The dev set gets those it has: it is to be like what is translated."""
-    share = recipe.data.placeholders if recipe.tokenizer.placeholders and invents else 0.0
+    count = min(len(tokenizer.placeholders) for tokenizer in tokenizers.values())
+    share = recipe.data.placeholders if count and invents else 0.0
     lexicon = learn_lexicon((pair.source, pair.target) for pair in _pairs(data, "train", held)) if share else {}
-    return Placing(recipe.tokenizer.placeholders, share, recipe.seed + number, lexicon)
+    return Placing(count, share, recipe.seed + number, lexicon)
 
 
 def _line(data: Data, counts: Counts, held: int) -> str:

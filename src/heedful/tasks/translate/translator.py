@@ -22,7 +22,8 @@ from ...model.model import Model
 from ...model.model import load as load_model
 from ...text.pipeline import BYTES
 from ...text.sentences import split_sentences
-from ...text.spans import Span, find as find_spans, tidy
+from ...text.spans import Span, tidy
+from ...text.spans import find as find_spans
 from ...text.terms import Terms
 from ...text.tokenizer import Tokenizer
 from .answers import Alternative, Answer, Draft, Piece, best_joined
