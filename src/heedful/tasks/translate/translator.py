@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 
 from ...config import Decoding, check_decoding
 from ...data.parallel import load_tokenizers
-from ...decode.engine import Decoded, decode
+from ...decode.engine import decode, decoded_as_one
 from ...decode.options import Hypothesis, Options
 from ...decode.wanted import Wanted
 from ...errors import UserError
@@ -75,23 +76,25 @@ class Translator:
         protect: bool = True,
         terms: Terms | None = None,
         spans: Sequence[Sequence[tuple[int, int]]] | None = None,
-        best: int = 1,
+        best: int | None = None,
         split: Split = "auto",
         language: str = "en",
     ) -> list[Answer]:
         """The translation of each text, in order, with scores and what is wrong with it. `tag` is the target language.
 
-        `protect` keeps tags, variables, addresses and numbers (`protecting`); the spans [start, end) of each text and
-        `terms` are kept in any case. `best` asks for alternatives. Texts that are longer than nearly all the model was
-        trained on ("auto"; or all, "always") are split into sentences, by the rules of `language`, and those that are
-        longer than `decoding.longest` tokens into pieces; white space between sentences stays as it is.
+        `protect` keeps tags, variables, addresses and numbers (`protecting`); `spans` [start, end) of each text, and
+        `terms`, are kept in any case. `best` (or `options.best`) asks for alternatives. Texts that are longer than
+        nearly all the model was trained on ("auto"; or all, "always") are split into sentences by the rules of
+        `language`, and sentences of more than `decoding.longest` tokens into pieces. White space between sentences
+        stays as it is, and there is none around an answer.
         """
         texts = _checked(texts, options)
         if split not in ("auto", "always", "never"):
             raise UserError(f"split = {split!r}; known: auto, always, never")
         if spans is not None and len(spans) != len(texts):
             raise UserError(f"spans are given for {len(spans)} of {len(texts)} texts")
-        options = dataclasses.replace(options or self.options(), best=best, logprobs=True)
+        options = options or self.options()
+        options = dataclasses.replace(options, best=best or options.best, logprobs=True)
         before = self._before(tag)
         passages = []
         for number, text in enumerate(texts):
@@ -146,9 +149,11 @@ class Translator:
         if split == "always" or (split == "auto" and too_long):
             bounds = split_sentences(text, spans, language)
         parts: list[Sentence | str] = []
+        starts = [span.start for span in spans]
         for number, (start, end) in enumerate(bounds):
             parts += [text[bounds[number - 1][1] : start]] if number else []
-            own = [s._replace(start=s.start - start, end=s.end - start) for s in spans if start <= s.start < end]
+            inside = spans[bisect_left(starts, start) : bisect_left(starts, end)]
+            own = [span._replace(start=span.start - start, end=span.end - start) for span in inside]
             parts.append(Sentence(text[start:end], own, protect))
         return parts
 
@@ -165,7 +170,7 @@ class Translator:
                 restricted=(*options.restricted, *(target.placeholders if guarded else ())),
                 banned=(*options.banned, *(self._digits if without_digits else ())),
             )
-            longest = Decoded(self.model, own).longest
+            longest = decoded_as_one(self.model, own, self.choices).longest
             languages = Languages(source, target, self._placeholders, before, self.decoding.longest, longest)
             exchanges = [Exchange(sentence, way, languages) for sentence in alike]
             asked = [one for exchange in exchanges for one in exchange.asked]
@@ -214,11 +219,14 @@ def _checked(texts: Iterable[str], options: Options | None) -> list[str]:
 
 def _spans(text: str, protect: bool, terms: Terms | None, given: Sequence[tuple[int, int]], number: int) -> list[Span]:
     """What stays of a text: what the caller gave, then what is found, then terms."""
-    own = []
+    own, place = [], 0
     for start, end in given:
-        if not 0 <= start < end <= len(text) or (own and start < own[-1].end):
+        if not place <= start <= end <= len(text):
             raise UserError(f"text {number}: the span {start} to {end} is not in it, or not behind the one before")
-        own.append(Span(start, end, "given", text[start:end]))
+        place = end
+        if content := text[start:end].strip():  # white space around it is kept as all around spans is
+            start = text.index(content[0], start)
+            own.append(Span(start, start + len(content), "given", content))
     spans = tidy(find_spans(text), own) if protect else own
     return tidy(terms.find(text), spans) if terms else spans
 
