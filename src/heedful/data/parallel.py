@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,7 @@ from ..config import Data, Recipe
 from ..errors import UserError
 from ..text.tokenizer import Tokenizer, train_tokenizer
 from .lexicon import learn_lexicon
-from .placing import Placing
+from .placing import SECOND, Placing
 from .readers import Pair, paths, read_pairs
 from .shards import Counts, Sampling, Shards, build_shards, key_of
 
@@ -44,15 +44,16 @@ def prepare(recipe: Recipe, folder: Path, given: dict[str, Tokenizer] | None = N
             sampling = Sampling(recipe.tokenizer.sampling, recipe.tokenizer.segmentations, recipe.seed + number)
         held = _held_out(recipe, data, number)
         for name in ("train", "dev"):
-            about = {"part": number, "name": name, "placeholders": recipe.data.placeholders, "options": options}
+            teaches = name == "train" and recipe.data.placeholders > 0
+            about = {"part": number, "name": name, "placing": teaches, "options": options}
             key = key_of(files, list(tokenizers.values()), about)
             shards = Shards.reuse(folder / f"{name}-{number}", key)
             if shards is None:
-                pairs = ((pair.source, pair.target) for pair in _pairs(data, name, held))
-                placing = _placing(recipe, tokenizers, data, number, held, invents=name == "train")
+                pairs = partial(_pairs, data, name, held)
+                placing, streams = _placing(tokenizers, recipe.seed + number, pairs if teaches else None)
                 shards = build_shards(
-                    folder / f"{name}-{number}", itertools.starmap(placing, enumerate(pairs)), tokenizers, key=key,
-                    longest=recipe.data.longest, sampling=sampling if name == "train" else None,
+                    folder / f"{name}-{number}", pairs(), streams, key=key, longest=recipe.data.longest,
+                    sampling=sampling if name == "train" else None, placing=placing,
                 )  # fmt: skip
             if name == "train":
                 lines.append(_line(data, shards.counts, len(held)))
@@ -60,13 +61,16 @@ def prepare(recipe: Recipe, folder: Path, given: dict[str, Tokenizer] | None = N
 
 
 def _placing(
-    recipe: Recipe, tokenizers: dict[str, Tokenizer], data: Data, number: int, held: frozenset[int], invents: bool
-) -> Placing:
-    """Where the placeholders of a corpus go. The dev set gets those it has: it is to be like what is translated."""
+    tokenizers: dict[str, Tokenizer], seed: int, taught: Callable[[], Iterator[Pair]] | None
+) -> tuple[Placing | None, dict[str, Tokenizer]]:
+    """Where placeholders go in a corpus, and its streams: twice as many where invented placeholders are `taught`."""
     count = min(len(tokenizer.placeholders) for tokenizer in tokenizers.values())
-    share = recipe.data.placeholders if count and invents else 0.0
-    lexicon = learn_lexicon((pair.source, pair.target) for pair in _pairs(data, "train", held)) if share else {}
-    return Placing(count, share, recipe.seed + number, lexicon)
+    if not count:
+        return None, tokenizers
+    if taught is None:
+        return Placing(count, seed), tokenizers
+    lexicon = learn_lexicon((pair.source, pair.target) for pair in taught())
+    return Placing(count, seed, lexicon), tokenizers | {side + SECOND: tokenizers[side] for side in SIDES}
 
 
 def _line(data: Data, counts: Counts, held: int) -> str:

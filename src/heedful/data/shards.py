@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ import xxhash
 
 from ..errors import UserError
 from ..text.draws import below, draws
-from ..text.placeholders import Marked, encode, words
+from ..text.placeholders import Marked, encode_many, words
 from ..text.ragged import spans, sums
 from ..text.segmentations import Sampler
 from ..text.tokenizer import Tokenizer
@@ -33,6 +33,10 @@ FORMAT = 1
 # Examples, or words of a table, handled at a time: bounds the memory of building and of `lengths`.
 CHUNK = 4096
 SAMPLED = ("offsets", "words", "table.tokens", "table.offsets")
+
+
+# Of a numbered example the texts to encode, one for each tokenizer (`placing.Placing`).
+Placing = Callable[[int, Sequence[str]], Sequence[str | Marked]]
 
 
 class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -173,16 +177,18 @@ def key_of(files: Iterable[Path], tokenizers: Iterable[Tokenizer], options: Mapp
 
 def build_shards(
     folder: str | Path,
-    examples: Iterable[Sequence[str | Marked]],
+    examples: Iterable[Sequence[str]],
     tokenizers: Mapping[str, Tokenizer],
     *,
     key: str = "",
     longest: int = 256,
     sampling: Sampling | None = None,
+    placing: Placing | None = None,
 ) -> Shards:
     """Encode examples, one text for each of `tokenizers` in its order, and publish them in `folder`.
 
-    A text beyond those is left alone (a `Pair` says where it is from). An example is left out and counted if a side
+    A text beyond those is left alone (a `Pair` says where it is from). `placing` makes other texts of each example,
+    which has a number. An example is left out and counted if a side
     has no text or more than `longest` tokens. Memory does not grow with the corpus, but for its distinct words when
     sampling. What was in `folder` is replaced. UserError if nothing is left or the disk is full.
     """
@@ -196,7 +202,7 @@ def build_shards(
         partial.mkdir()
         writers = [_Writer(partial, name, tokenizer, sampling) for name, tokenizer in tokenizers.items()]
         try:
-            counts = _encode(examples, writers, longest)
+            counts = _encode(examples, writers, longest, placing)
             if not counts.kept:
                 raise UserError(
                     f"no example is left of {counts.read} read: {counts.empty} have a side without text, {counts.long} "
@@ -225,10 +231,12 @@ def _has_text(text: str | Marked) -> bool:
     return bool(text.strip() if isinstance(text, str) else text.numbers)
 
 
-def _encode(examples: Iterable[Sequence[str | Marked]], writers: list[_Writer], longest: int) -> Counts:
+def _encode(examples: Iterable[Sequence[str]], writers: list[_Writer], longest: int, placing: Placing | None) -> Counts:
     read = kept = empty = long = 0
     iterator = iter(examples)
     while chunk := list(islice(iterator, CHUNK)):
+        if placing is not None:
+            chunk = [placing(number, example) for number, example in enumerate(chunk, read)]
         full = [example for example in chunk if all(_has_text(example[side]) for side in range(len(writers)))]
         sides = [writer.encode([example[side] for example in full]) for side, writer in enumerate(writers)]
         fits = [all(row.tokens <= longest for row in rows) for rows in zip(*sides, strict=True)]
@@ -269,9 +277,7 @@ class _Writer:
 
     def encode(self, texts: list[str | Marked]) -> list[_Row]:
         if self.sampler is None:
-            plain = iter(self.tokenizer.encode_many([text for text in texts if isinstance(text, str)]))
-            rows = (next(plain) if isinstance(text, str) else encode(self.tokenizer, text) for text in texts)
-            return [_Row(ids, len(ids)) for ids in rows]
+            return [_Row(ids, len(ids)) for ids in encode_many(self.tokenizer, texts)]
         lines = [words(self.tokenizer, text) for text in texts]
         new = sorted({word for line in lines for word in line if word not in self.words})
         for first in range(0, len(new), CHUNK):

@@ -16,7 +16,8 @@ from torch import nn
 from ...config import Recipe
 from ...data.batches import Batches
 from ...data.corpora import Corpora, Part
-from ...data.parallel import load_tokenizers, save_tokenizers
+from ...data.parallel import SIDES, load_tokenizers, save_tokenizers
+from ...data.placing import Alternating
 from ...data.shards import Shards
 from ...model.embeddings import TokenInput
 from ...model.guided import Teacher
@@ -63,7 +64,13 @@ class Translation:
     def _corpus(self, folder: Path, name: str) -> Corpora:
         tags = self.recipe.data.tags
         before = [(self.tokenizers["source"].tag(tag),) for tag in tags] if tags else [()]
-        return Corpora([Part(Shards.open(folder / f"{name}-{number}"), ids) for number, ids in enumerate(before)])
+        return Corpora(
+            [Part(self._open(folder / f"{name}-{number}", number), ids) for number, ids in enumerate(before)]
+        )
+
+    def _open(self, folder: Path, number: int) -> Shards | Alternating:
+        shards, share = Shards.open(folder), self.recipe.data.placeholders
+        return Alternating(shards, share, self.recipe.seed + number) if len(shards.streams) > len(SIDES) else shards
 
     def micro_batches(self, epoch: int) -> Sequence[Any]:
         return self.batches.epoch(epoch)

@@ -14,7 +14,7 @@ import torch
 
 from ...config import Decoding, check_decoding
 from ...data.parallel import load_tokenizers
-from ...decode.engine import decode, decoded_as_one
+from ...decode.engine import as_one, decode
 from ...decode.options import Hypothesis, Options
 from ...decode.wanted import Wanted
 from ...errors import UserError
@@ -170,7 +170,7 @@ class Translator:
                 restricted=(*options.restricted, *(target.placeholders if guarded else ())),
                 banned=(*options.banned, *(self._digits if without_digits else ())),
             )
-            longest = decoded_as_one(self.model, own, self.choices).longest
+            longest = as_one(self.model, own, self.choices).longest
             languages = Languages(source, target, self._placeholders, before, self.decoding.longest, longest)
             exchanges = [Exchange(sentence, way, languages) for sentence in alike]
             asked = [one for exchange in exchanges for one in exchange.asked]
