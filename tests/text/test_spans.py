@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -21,7 +22,7 @@ def found(text: str) -> list[str]:
         ("Click <b>here</b> now.", ["<b>", "</b>"]),
         ("a<br/>b <br> <x id='1'/> <mrk:x a=\"1\" b=c>", ["<br/>", "<br>", "<x id='1'/>", '<mrk:x a="1" b=c>']),
         ('<a href="x>y" title=\'z\'>q</a>', ['<a href="x>y" title=\'z\'>', "</a>"]),
-        ("<input disabled> <0>x</0> <!-- a --> <?pi x?>", ["<input disabled>", "<0>", "</0>", "<!-- a -->", "<?pi x?>"]),
+        ("<input disabled> <0>x</0> <!-- a --> <?p x?>", ["<input disabled>", "<0>", "</0>", "<!-- a -->", "<?p x?>"]),
         ("a&nbsp;b &#160; &#xA0; AT&T; R & D", ["&nbsp;", "&#160;", "&#xA0;"]),
         ("{name} {0} {0:.2f} {user.name!r} {} { x } {d, date, short}",
          ["{name}", "{0}", "{0:.2f}", "{user.name!r}", "{}", "{ x }", "{d, date, short}"]),
@@ -63,7 +64,7 @@ def test_not_equal_signs_are_kept_without_taking_words_along() -> None:
     assert found("x<y and z>w") == ["<", ">"]
 
 
-ALPHABET = st.sampled_from(list("ab1 .,:;<>{}%$&@#/\\'\"=-!?()[]_*`~|") + ["<b>", "</b>", "{x}", "%s", "://", "www.", "\n"])
+ALPHABET = st.sampled_from([*"ab1 .,:;<>{}%$&@#/\\'\"=-!?()[]_*`~|", "<b>", "</b>", "{x}", "%s", "://", "www.", "\n"])
 
 
 @settings(max_examples=400, deadline=None)
@@ -71,14 +72,15 @@ ALPHABET = st.sampled_from(list("ab1 .,:;<>{}%$&@#/\\'\"=-!?()[]_*`~|") + ["<b>"
 def test_spans_are_apart_and_every_bracket_of_markup_is_in_one(text: str) -> None:
     spans = find(text)
     assert all(span.text == text[span.start : span.end] for span in spans)
-    assert all(one.start < one.end <= other.start for one, other in zip(spans, spans[1:]))
+    assert all(one.start < one.end <= other.start for one, other in itertools.pairwise(spans))
     inside = {place for span in spans for place in range(span.start, span.end)}
     assert {place for place, character in enumerate(text) if character in "<>{}"} <= inside
 
 
 MILLION = 10**6
 HOSTILE = [
-    "a", "<", "<a", "<b ", '<a x="', "<a b=c ", "<!--", "<?", "{", "{{a", "{n,plural,", "%", "%1$", "%(", "a@", "a.", "`a",
+    "a", "<", "<a", "<b ", '<a x="', "<a b=c ", "<!--", "<?", "{", "{{a", "{n,plural,", "%", "%1$", "%(", "a@", "a.",
+    "`a",
     "/a", "http://", "http://)", "www.", "&a", " --a", " C:\\", "$a", "+-.", "\U0001f469\u200d", "a b ", "{ ", "-",
 ]  # fmt: skip
 

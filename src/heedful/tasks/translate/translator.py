@@ -21,7 +21,7 @@ from ...errors import UserError
 from ...model import hardware
 from ...model.model import Model
 from ...model.model import load as load_model
-from ...text.pipeline import BYTES
+from ...text.pipeline import BYTES, without_surrogates
 from ...text.sentences import split_sentences
 from ...text.spans import Span, tidy
 from ...text.spans import find as find_spans
@@ -214,7 +214,7 @@ def _checked(texts: Iterable[str], options: Options | None) -> list[str]:
             raise UserError(f"translate: text {number} is {text!r}, of type {type(text).__name__}, not a text")
     if not isinstance(options, Options | None):
         raise UserError("translate: options come from model.options(...), for example model.options(beam=1)")
-    return texts
+    return [without_surrogates(text) for text in texts]
 
 
 def _spans(text: str, protect: bool, terms: Terms | None, given: Sequence[tuple[int, int]], number: int) -> list[Span]:
