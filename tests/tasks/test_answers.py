@@ -17,6 +17,7 @@ from heedful.errors import UserError
 from heedful.tasks.runs import train
 from heedful.tasks.translate import Answer, Terms, Translator, load, translate_stream
 from heedful.tasks.translate.answers import Draft, best_joined
+from heedful.tasks.translate.translator import Seen
 from heedful.text.numbers import changed_numbers
 from heedful.text.placeholders import lost
 
@@ -199,16 +200,22 @@ def test_sentences_are_translated_alone(either: Translator) -> None:
     assert len(whole.pieces) == 1 or either.tokenizers["source"].placeholders == ()
     alone = [answer.text for answer in ask(either, ["Alpha beta.", "Gamma {x}.", "Delta."])]
     assert ask(either, [text], split="always")[0].text == f"{alone[0]}  {alone[1]}\n\n{alone[2]}"
-    assert either.usual < 10
-    assert ask(either, [text])[0].text == ask(either, [text], split="always")[0].text  # longer than what is usual
+    assert ask(either, [text])[0].text == ask(either, [text], split="always")[0].text
     with pytest.raises(UserError, match="split = 'often'"):
         ask(either, [text], split="often")
 
 
-def test_a_usual_length_is_not_split(translator: Translator) -> None:
-    roomy = Translator(translator.model, translator.tokenizers, (), translator.decoding)
-    assert roomy.usual == translator.decoding.longest
-    assert len(roomy.answer(["Alpha. Beta."])[0].pieces) == 1
+def test_what_a_model_saw_decides_what_is_split(translator: Translator) -> None:
+    def pieces(seen: Seen, text: str) -> int:
+        knowing = Translator(translator.model, translator.tokenizers, (), translator.decoding, seen=seen)
+        [answer] = knowing.answer([text], options=knowing.options(beam=1))
+        return len(answer.pieces)
+
+    assert pieces(Seen(30, 0.01), "Alpha beta. Gamma.") == pieces(Seen(), "Alpha beta. Gamma.") == 2
+    assert pieces(Seen(30, 0.5), "Alpha beta. Gamma.") == 1
+    assert pieces(Seen(3, 0.5), "Alpha beta. Gamma.") == 2
+    assert pieces(Seen(None, 0.5), "Alpha beta. Gamma.") == 1
+    assert pieces(Seen(3, 0.5), "Alpha beta gamma delta alpha.") == 1
 
 
 def test_long_texts_are_cut_between_words(translator: Translator) -> None:
@@ -257,7 +264,19 @@ def test_lines_with_a_terminology_file(translator: Translator, tmp_path: Path) -
         stream(translator, b"alpha beta\n", terms=path)
 
 
-def test_a_folder_says_what_length_is_usual(translator: Translator, tmp_path: Path, older: Translator) -> None:
-    assert 1 < translator.usual < 10
-    config = next(tmp_path.parent.glob("with*/run/model/config.json"))
-    assert json.loads(config.read_bytes())["usual_tokens"] == translator.usual
+def test_a_folder_says_what_was_seen(tmp_path: Path) -> None:
+    """A fifth of the training texts have two sentences."""
+    settings = write_corpus(tmp_path)
+    for name in ("src", "tgt"):
+        (tmp_path / f"a.{name}").write_text("Alpha beta gamma.\n" * 160 + "Alpha beta. Gamma.\n" * 40, "utf-8")
+    assert train(parse_recipe({}, [*settings, "training.steps=1"]), tmp_path / "run") == 0
+    seen = load(tmp_path / "run").seen
+    assert seen.several_sentences == pytest.approx(0.2, abs=0.05)
+    assert seen.usual_tokens == len(load(tmp_path / "run").tokenizers["source"].encode("Alpha beta. Gamma."))
+    config = tmp_path / "run" / "model" / "config.json"
+    tree = json.loads(config.read_bytes())
+    del tree["seal"]
+    tree["seen"] = {"usual_tokens": "many"}
+    config.write_text(json.dumps(tree), "utf-8")
+    with pytest.raises(UserError, match=r"config\.json: .*usual_tokens"):
+        load(tmp_path / "run")

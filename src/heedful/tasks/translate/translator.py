@@ -34,11 +34,21 @@ from .protecting import Sentence, Way
 Split = Literal["auto", "always", "never"]
 
 
+FEW = 0.1  # a model that saw no more texts of several sentences is at a loss with them
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """The texts a model was trained on: how many tokens 99 of 100 have at most (None: not known), and the share of them
+    that hold several sentences."""
+
+    usual_tokens: int | None = None
+    several_sentences: float = 0.0
+
+
 class Translator:
     """A finished model with its tokenizers. `tags` are the target languages to choose from (none: there is one).
 
-    `choices` are the fast paths of this machine, as `load` probes for them. `usual` is the length in tokens that 99 of
-    100 texts it was trained on do not exceed (None: not known).
+    `choices` are the fast paths of this machine, as `load` probes for them.
     """
 
     def __init__(
@@ -48,11 +58,11 @@ class Translator:
         tags: Sequence[str],
         decoding: Decoding,
         choices: hardware.Choices | None = None,
-        usual: int | None = None,
+        seen: Seen | None = None,
     ) -> None:
         self.model, self.tokenizers, self.tags, self.decoding = model, dict(tokenizers), tuple(tags), decoding
         self.choices = choices or hardware.Choices()
-        self.usual = min(usual or decoding.longest, decoding.longest)
+        self.seen = seen or Seen()
 
     def translate(
         self,
@@ -83,10 +93,11 @@ class Translator:
         """The translation of each text, in order, with scores and what is wrong with it. `tag` is the target language.
 
         `protect` keeps tags, variables, addresses and numbers (`protecting`); `spans` [start, end) of each text, and
-        `terms`, are kept in any case. `best` (or `options.best`) asks for alternatives. Texts that are longer than
-        nearly all the model was trained on ("auto"; or all, "always") are split into sentences by the rules of
-        `language`, and sentences of more than `decoding.longest` tokens into pieces. White space between sentences
-        stays as it is, and there is none around an answer.
+        `terms`, are kept in any case. `best` (or `options.best`) asks for alternatives.
+
+        Texts are split into sentences, by the rules of `language`, if the model was trained on single sentences or the
+        text is longer than what it was trained on ("auto"; or "always", or "never"), and sentences of more than
+        `decoding.longest` tokens into pieces. White space between sentences stays as it is; around an answer is none.
         """
         texts = _checked(texts, options)
         if split not in ("auto", "always", "never"):
@@ -139,15 +150,7 @@ class Translator:
         self, text: str, spans: Sequence[Span], protect: bool, split: Split, language: str
     ) -> list[Sentence | str]:
         """The sentences of a text and the white space between them."""
-        content = text.strip()
-        if not content:
-            return []
-        start = text.index(content[0])
-        bounds = [(start, start + len(content))]
-        # A token is seldom less than a character, so a short text need not be counted.
-        too_long = len(content) > self.usual and len(self.tokenizers["source"].encode(content)) > self.usual
-        if split == "always" or (split == "auto" and too_long):
-            bounds = split_sentences(text, spans, language)
+        bounds = self._bounds(text, spans, split, language)
         parts: list[Sentence | str] = []
         starts = [span.start for span in spans]
         for number, (start, end) in enumerate(bounds):
@@ -156,6 +159,18 @@ class Translator:
             own = [span._replace(start=span.start - start, end=span.end - start) for span in inside]
             parts.append(Sentence(text[start:end], own, protect))
         return parts
+
+    def _bounds(self, text: str, spans: Sequence[Span], split: Split, language: str) -> list[tuple[int, int]]:
+        """Where what is translated alone begins and ends: sentences, or the whole text but the white space around."""
+        content = text.strip()
+        whole = [(start, start + len(content)) for start in [text.find(content[:1])] if content]
+        if split == "never":
+            return whole
+        bounds = split_sentences(text, spans, language)
+        if split == "always" or len(bounds) < 2 or self.seen.several_sentences < FEW:
+            return bounds
+        usual = min(self.seen.usual_tokens or self.decoding.longest, self.decoding.longest)
+        return bounds if len(self.tokenizers["source"].encode(content)) > usual else whole
 
     def _try(self, sentences: list[Sentence], way: Way, before: list[int], options: Options) -> None:
         """One way for all these sentences; those that are alike in what may be said are decoded together."""
@@ -255,8 +270,8 @@ def load(path: str | Path) -> Translator:
         decoding = msgspec.convert(extra.get("decoding", {}), Decoding)
         tags = msgspec.convert(extra.get("tags", ()), tuple[str, ...])
         fingerprints = msgspec.convert(extra.get("tokenizers", {}), dict[str, str])
-        usual = msgspec.convert(extra.get("usual_tokens"), int | None)
+        seen = msgspec.convert(extra.get("seen", {}), Seen)
         check_decoding(decoding, str(folder / "config.json"))
     except msgspec.ValidationError as error:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
-    return Translator(model, load_tokenizers(folder, fingerprints), tags, decoding, hardware.probe(), usual)
+    return Translator(model, load_tokenizers(folder, fingerprints), tags, decoding, hardware.probe(), seen)
