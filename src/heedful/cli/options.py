@@ -42,9 +42,7 @@ Settings = Annotated[
 Source = Annotated[Files, typer.Option(metavar="FILE", help="Sentences to translate from, one a line.")]
 Target = Annotated[Files, typer.Option(metavar="FILE", help="Their translations, line by line.")]
 Pairs = Annotated[Files, typer.Option(metavar="FILE", help="Both in one file: TSV or JSONL.")]
-DevSource = Annotated[
-    Files, typer.Option(metavar="FILE", help="Sentences for validation; else some are held out.")
-]
+DevSource = Annotated[Files, typer.Option(metavar="FILE", help="Sentences for validation; else some are held out.")]
 DevTarget = Annotated[Files, typer.Option(metavar="FILE", help="Their translations.")]
 DevPairs = Annotated[Files, typer.Option(metavar="FILE", help="Both in one file.")]
 TestSource = Annotated[Files, typer.Option(metavar="FILE", help="Sentences of a test that training must not see.")]

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from .options import (
+    Device,
     DevPairs,
     DevSource,
     DevTarget,
-    Device,
     Languages,
     Limit,
     Pairs,

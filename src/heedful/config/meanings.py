@@ -28,11 +28,11 @@ MEANINGS = {
     "data.test_source": "Files of a test: nothing of them is trained on.",
     "data.test_target": "Their translations.",
     "data.test_pairs": "Files of a test with both sides.",
-    "data.columns": "Which two columns of a .tsv are source and target, counted from 1; not set: it must have just two.",
+    "data.columns": "Which two columns of a .tsv are source and target, from 1; not set: it must have just two.",
     "data.tags": "The target language of each training file, in the order target, pairs; empty: there is one language.",
     "data.dev_tags": "The same for the dev files; empty: they come in the same order.",
     "data.weights": "How often each training file is seen in an epoch, in the order target, pairs; empty: once each.",
-    "data.temperature": "Instead of weights: languages (or files) of n pairs are seen in proportion to n^(1/temperature).",
+    "data.temperature": "Instead of weights: languages (or files) of n pairs are seen as often as n^(1/temperature).",
     "data.hold_out": "Pairs held out where there are no dev files; not set: a twentieth, at most 1,000.",
     "data.longest": "Pairs with a side of more tokens are left out.",
     "cleaning.duplicates": "Leave out a pair that was there before.",
@@ -104,7 +104,7 @@ MEANINGS = {
     "model.tie": "Which of both embeddings and the output are one matrix; target: the target's and the output.",
 }
 # A translator's [model]: a preset, and options of its family but the vocabulary, which is the tokenizer's to say.
-TRANSLATOR = FAMILIES["encoder-decoder"]
+TRANSLATOR: Any = FAMILIES["encoder-decoder"]
 MODEL = "transformer-mini"
 MODEL_KEYS = ["preset", *(key for key in inspect.signature(TRANSLATOR).parameters if "vocab" not in key)]
 # What is shown of keys that have no default.
@@ -144,7 +144,7 @@ def commented(recipe: Recipe) -> str:
     for section, values in tree.items():
         if isinstance(values, dict):
             lines += ["", f"[{section}]"]
-            hints = typing.get_type_hints(SECTIONS[section] if section in SECTIONS else TRANSLATOR)
+            hints = typing.get_type_hints(SECTIONS.get(section, TRANSLATOR))
             shown = EXAMPLES if section in SECTIONS else EXAMPLES | _options(recipe.model)
             keys = SECTIONS[section].__struct_fields__ if section in SECTIONS else MODEL_KEYS
             for key in keys:

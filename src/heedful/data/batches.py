@@ -30,9 +30,10 @@ class Batches:
     """The order of training: batches of at most `batch_tokens` real target tokens (each with its end token).
 
     `target` names the stream whose tokens are counted; the other streams together stay within 4 times that budget.
-    A single example beyond the budget is a batch of its own. `drawn` gives the examples of an epoch (`mixing.Mixture`),
-    some perhaps several times, others not at all; without it each is there once. Examples are shuffled, sorted by length inside windows of
+    A single example beyond the budget is a batch of its own. Examples are shuffled, sorted by length inside windows of
     `window` examples (small enough to mix, large enough to have equal lengths), cut, and the batches are shuffled.
+    `drawn` gives the examples of an epoch, some several times, others not at all (`mixing.Mixture`); else each is there
+    once.
     """
 
     def __init__(

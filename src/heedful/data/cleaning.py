@@ -12,10 +12,11 @@ import re
 import unicodedata
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import xxhash
 
 from ..config import Cleaning
@@ -69,6 +70,32 @@ class Dropped(msgspec.Struct):
         return f"{self.count} {SAID[self.rule].format('' if self.limit is None else f'{self.limit:g}')}"
 
 
+class Characters:
+    """How often each character occurs in texts; counted a million at a time, which is ten times as fast as singly."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(128, np.int64)
+        self._waiting: list[str] = []
+        self._size = 0
+
+    def add(self, text: str) -> None:
+        self._waiting.append(text)
+        self._size += len(text)
+        if self._size > 1 << 20:
+            self._count()
+
+    def counts(self) -> dict[str, int]:
+        """Each character that occurs, and how often, in the order of Unicode."""
+        self._count()
+        return {chr(point): int(self._counts[point]) for point in np.flatnonzero(self._counts)}
+
+    def _count(self) -> None:
+        points = np.frombuffer("".join(self._waiting).encode("utf-32-le", "surrogatepass"), "<u4")
+        found = np.bincount(points, minlength=len(self._counts))
+        found[: len(self._counts)] += self._counts
+        self._counts, self._waiting, self._size = found, [], 0
+
+
 class Norms:
     """What is usual in a corpus: the script of each side, and how many characters a target has for one of its source.
 
@@ -76,19 +103,20 @@ class Norms:
     """
 
     def __init__(self) -> None:
-        self.characters: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+        self.characters = (Characters(), Characters())
         self._ratios: Counter[int] = Counter()  # of 64 x log2(target / source)
 
-    def add(self, source: str, target: str) -> None:
-        for count, text in zip(self.characters, (source, target), strict=True):
-            count.update(text)
+    def add(self, pair: Pair, source: str, target: str) -> None:
+        """A pair, and its sides in the form of `canonical`."""
+        self.characters[0].add(pair.source)
+        self.characters[1].add(pair.target)
         if source and target:
             self._ratios[round(64 * math.log2(len(target) / len(source)))] += 1
 
     def scripts(self) -> tuple[str | None, str | None]:
         """The script that most letters of each side have; None where there are no letters."""
-        counts = [scripts(characters) for characters in self.characters]
-        first, second = (max(count, key=lambda name: (count[name], name), default=None) for count in counts)
+        found = [scripts(characters.counts()) for characters in self.characters]
+        first, second = (max(count, key=lambda name: (count[name], name), default=None) for count in found)
         return first, second
 
     def ratio(self) -> float:
@@ -206,13 +234,15 @@ def gather(pairs: Iterable[Pair]) -> Norms:
     """The norms of a corpus."""
     norms = Norms()
     for pair in pairs:
-        norms.add(canonical(pair.source), canonical(pair.target))
+        norms.add(pair, canonical(pair.source), canonical(pair.target))
     return norms
 
 
 def canonical(text: str) -> str:
     """A text as it is compared: NFC, white space as one space, none at the ends."""
-    text = " ".join(text.split())
+    if "  " in text or not text.isprintable():  # else the only white space is single spaces
+        text = " ".join(text.split())
+    text = text.strip(" ")
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
@@ -234,10 +264,9 @@ class _Scripts(dict[str, str | None]):
     """
 
     def __missing__(self, character: str) -> str | None:
-        plain = unicodedata.normalize("NFKC", character)[:1] or character
         name = None
-        if unicodedata.category(plain) in ("Lu", "Ll", "Lt", "Lo"):
-            name = unicodedata.name(plain, "OTHER").split()[0]
+        if unicodedata.category(character) in ("Lu", "Ll", "Lt", "Lo"):
+            name = unicodedata.name(unicodedata.normalize("NFKC", character)[0], "OTHER").split()[0]
             name = "CJK" if name in ("HIRAGANA", "KATAKANA", "BOPOMOFO") else name
         self[character] = name
         return name
@@ -246,7 +275,7 @@ class _Scripts(dict[str, str | None]):
 _SCRIPT = _Scripts()
 
 
-def scripts(characters: Counter[str]) -> dict[str, int]:
+def scripts(characters: Mapping[str, int]) -> dict[str, int]:
     """How many of the counted characters are letters of each script."""
     found: dict[str, int] = {}
     for character, count in characters.items():
@@ -272,8 +301,8 @@ def _tests(rules: Cleaning, norms: Norms, memory: Memory) -> dict[str, Test]:
         "same_source": lambda source, target: not memory.sources.add(hash_of(source)),
     }
     if rules.script:
-        first, second = norms.scripts()
-        tests["script"] = lambda source, target: _foreign(source, first) or _foreign(target, second)
+        first, second = map(_script_test, norms.scripts())
+        tests["script"] = lambda source, target: first(source) or second(target)
     if rules.ratio is not None:
         tests["ratio"] = _ratio_test(rules.ratio, norms.ratio())
     return tests
@@ -290,12 +319,19 @@ def _ratio_test(most: float, usual: float) -> Test:
     return test
 
 
-def _foreign(text: str, script: str | None) -> bool:
-    """Whether less than half of a text's letters are of the script."""
-    if script == "LATIN" and text.isascii():
-        return False
-    found = scripts(Counter(text))
-    return 2 * found.get(script or "", 0) < sum(found.values())
+def _script_test(script: str | None) -> Callable[[str], bool]:
+    """A function that says whether less than half of a text's letters are of the script."""
+    harmless: set[str] = set()  # characters that are of the script, or no letters
+
+    def foreign(text: str) -> bool:
+        characters = set(text)
+        if characters <= harmless:
+            return False
+        harmless.update(one for one in characters if _SCRIPT[one] in (None, script))
+        found = scripts(Counter(text))
+        return 2 * found.get(script or "", 0) < sum(found.values())
+
+    return foreign
 
 
 _DIGITS = re.compile(r"\d+")

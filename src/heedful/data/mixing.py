@@ -38,7 +38,9 @@ class Mixture:
 
     def __init__(self, sizes: Sequence[int], weights: Sequence[float], seed: int) -> None:
         self.sizes, self.seed = list(sizes), seed
-        self.counts = [max(1, round(size * weight)) if weight else 0 for size, weight in zip(sizes, weights, strict=True)]
+        self.counts = [
+            max(1, round(size * weight)) if weight else 0 for size, weight in zip(sizes, weights, strict=True)
+        ]
         if not any(self.counts):
             raise UserError("data.weights are all 0: nothing is left to train on")
 

@@ -141,9 +141,7 @@ def read_tsv(path: Path, columns: tuple[int, int] | None = None) -> Iterator[Pai
         texts = line.split("\t")
         if columns is None and len(texts) != 2:
             remedy = "say which to take: --set data.columns=[1,2]" if len(texts) > 2 else "is it separated by tabs?"
-            raise UserError(
-                f"{path}:{number}: {len(texts)} columns where 2 are needed (source, tab, target); {remedy}"
-            )
+            raise UserError(f"{path}:{number}: {len(texts)} columns where 2 are needed (source, tab, target); {remedy}")
         if len(texts) < max(source, target):
             raise UserError(f"{path}:{number}: {len(texts)} columns, but data.columns asks for {max(source, target)}")
         yield Pair(texts[source - 1], texts[target - 1], f"{path}:{number}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,11 +52,14 @@ class Chosen(NamedTuple):
                 yield pair
 
 
-def select(recipe: Recipe, found: Splits, all_rules: bool = False) -> dict[str, Chosen]:
+def select(
+    recipe: Recipe, found: Splits, all_rules: bool = False, norms: Mapping[str, Norms] | None = None
+) -> dict[str, Chosen]:
     """Judge the training pairs and draw what is held out: the pairs of every corpus of training and dev, by its name.
 
     Dev pairs are taken as they are, but for held-out ones, which are drawn from those that the rules keep. Memory grows
-    by some 25 bytes a pair. Whether enough is left is for `require_pairs` to say.
+    by some 25 bytes a pair. `norms` of the training corpora, by name, may be known already. Whether enough is left is
+    for `require_pairs` to say.
     """
     rules, known = recipe.cleaning, Seen()
     apart = [*found.test] if found.held_out else [*found.dev, *found.test]
@@ -68,8 +71,9 @@ def select(recipe: Recipe, found: Splits, all_rules: bool = False) -> dict[str, 
     for number, corpus in enumerate(found.train):
         # The same pair in two languages is two pairs.
         memory = memories.setdefault(corpus.tag, Memory(known, Seen(), Seen()))
-        norms = gather(corpus.pairs()) if needs_norms(rules) or all_rules else Norms()
-        cleaner = Cleaner(rules, norms, memory, all_rules)
+        needed = not norms and (all_rules or needs_norms(rules))
+        usual = gather(corpus.pairs()) if needed else (norms or {}).get(corpus.name, Norms())
+        cleaner = Cleaner(rules, usual, memory, all_rules)
         marks = bytearray(map(cleaner.keeps, corpus.pairs()))
         if found.held_out:
             held = _held_out(recipe, marks, number)

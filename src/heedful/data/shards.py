@@ -183,8 +183,9 @@ def build_shards(
     """Encode examples, one text for each of `tokenizers` in its order, and publish them in `folder`.
 
     A text beyond those is left alone (a `Pair` says where it is from). An example is left out and counted if a side
-    has no text or more than `longest` tokens; `left_out` is then called with "empty" or "long" and the example. Memory does not grow with the corpus, but for its distinct words when
-    sampling. What was in `folder` is replaced. UserError if nothing is left or the disk is full.
+    has no text or more than `longest` tokens; `left_out` is then called with "empty" or "long" and the example.
+    Memory does not grow with the corpus, but for its distinct words when sampling. What was in `folder` is replaced.
+    UserError if nothing is left or the disk is full.
     """
     folder = Path(folder).absolute()
     partial = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")

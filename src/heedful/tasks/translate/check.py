@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from ...config import Recipe, write_toml
-from ...data.cleaning import Dropped
+from ...data.cleaning import Dropped, Norms
 from ...data.selection import Chosen, select
 from ...data.splits import Corpus, Splits, splits
 from ...data.survey import Overlap, Side, Survey, overlap
@@ -62,8 +62,8 @@ def check(recipe: Recipe, root: Path | None = None) -> Report:
     """Read all files, judge every pair, and train on a batch or two. UserError for what training would refuse, too."""
     recipe = complete(recipe, root)
     found = splits(recipe.data)
-    corpora = _survey(found)
-    chosen = select(recipe, found, all_rules=True)
+    corpora, norms = _survey(found)
+    chosen = select(recipe, found, all_rules=True, norms=norms)
     cleaning = [_cleaned(found, chosen, number) for number in range(len(found.train))]
     trial = None
     if all(one.kept for one in cleaning):
@@ -72,14 +72,12 @@ def check(recipe: Recipe, root: Path | None = None) -> Report:
                 trial = try_out(recipe, found, chosen, Path(folder))
         except OSError as error:
             raise UserError(f"{tempfile.gettempdir()}: {error.strerror}; free some space or set TMPDIR") from None
-    report = Report(
-        recipe=write_toml(recipe), corpora=corpora, cleaning=cleaning, trial=trial, problems=[], notes=[]
-    )
+    report = Report(recipe=write_toml(recipe), corpora=corpora, cleaning=cleaning, trial=trial, problems=[], notes=[])
     _judge(report, recipe)
     return report
 
 
-def _survey(found: Splits) -> list[Surveyed]:
+def _survey(found: Splits) -> tuple[list[Surveyed], dict[str, Norms]]:
     train = [(corpus, Survey()) for corpus in found.train]
     for corpus, survey in train:
         for pair in corpus.pairs():
@@ -93,7 +91,7 @@ def _survey(found: Splits) -> list[Surveyed]:
         # A sentence that is there in another language is no leak.
         same = [other for one, other in train if corpus.tag in (None, one.tag)]
         corpora[-1].overlap = overlap(corpus.pairs(), same)
-    return corpora
+    return corpora, {corpus.name: survey.norms for corpus, survey in train}
 
 
 def _surveyed(corpus: Corpus, survey: Survey) -> Surveyed:
@@ -136,8 +134,8 @@ def _judge(report: Report, recipe: Recipe) -> None:
         for rule in cleaned.others:
             if rule.count > 0.01 * cleaned.read:
                 report.notes.append(
-                    f"{cleaned.name}: {percent(rule.count, cleaned.read)} of the pairs are {rule}: "
-                    f"look at the examples, then decide on cleaning.{rule.rule}"
+                    f"{cleaned.name}: {rule} ({percent(rule.count, cleaned.read)}), which stay: look at the examples, "
+                    f"then decide on cleaning.{rule.rule}"
                 )
     for corpus in report.corpora:
         if corpus.overlap is not None:

@@ -55,8 +55,8 @@ def _corpus(corpus: Surveyed) -> Iterator[str]:
 
 def _overlap(found: Overlap) -> Iterator[str]:
     yield (
-        f"  also in training: {found.pairs:,} pairs ({percent(found.pairs, found.of)}); of {found.sources:,} more "
-        f"({percent(found.sources, found.of)}) the source"
+        f"  also in training: {found.pairs:,} pairs ({percent(found.pairs, found.of)}), and the source alone of "
+        f"{found.sources:,} more ({percent(found.sources, found.of)})"
     )
     yield from _examples(found.examples[:3])
 
