@@ -3,12 +3,13 @@
 from .languages import by_language
 from .limits import LIMITS, check_decoding, seconds
 from .reading import parse_recipe, read_recipe
-from .sections import SECTIONS, Cleaning, Data, Decoding, Recipe, Tokenizer, Training
+from .sections import SECTIONS, Card, Cleaning, Data, Decoding, Recipe, Tokenizer, Training
 from .toml import override, write_toml
 
 __all__ = [
     "LIMITS",
     "SECTIONS",
+    "Card",
     "Cleaning",
     "Data",
     "Decoding",

@@ -134,6 +134,14 @@ class Decoding(Section, frozen=True):
     longest: int = 256
 
 
+class Card(Section, frozen=True):
+    """What the model card (README.md in the model's folder) says beside what is measured."""
+
+    name: str = ""
+    license: str = ""
+    cite: str = ""
+
+
 class Recipe(Section, frozen=True):
     """Everything a run is made from. `model` holds a family's options, and `preset`."""
 
@@ -145,7 +153,15 @@ class Recipe(Section, frozen=True):
     model: dict[str, Any] = field(default_factory=dict)
     training: Training = field(default_factory=Training)
     decoding: Decoding = field(default_factory=Decoding)
+    card: Card = field(default_factory=Card)
 
 
 # The tables of a recipe but [model], whose keys are its family's.
-SECTIONS = {"data": Data, "cleaning": Cleaning, "tokenizer": Tokenizer, "training": Training, "decoding": Decoding}
+SECTIONS = {
+    "data": Data,
+    "cleaning": Cleaning,
+    "tokenizer": Tokenizer,
+    "training": Training,
+    "decoding": Decoding,
+    "card": Card,
+}
