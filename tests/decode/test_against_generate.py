@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from heedful.decode import Options, decode
+from heedful.decode import Options, Wanted, decode
 
 from .peers import mappings
 
@@ -88,6 +88,39 @@ def test_forced_and_banned_tokens() -> None:
             )  # fmt: skip
             ((answer,),) = decode(mappings().marian(theirs), [row], options)
             assert answer.ids == without_end(expected[0, 1:].tolist())
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_no_ngram_twice_and_banned_phrases(beam: int, size: int) -> None:
+    theirs = marian(1, False)
+    banned = [[11, 12], [13, 14, 15], [9], [20, 20]]
+    for row in rows(7, 6, 5):
+        expected = theirs.generate(
+            input_ids=torch.tensor([[*row, END]]), num_beams=beam, max_new_tokens=20, do_sample=False,
+            no_repeat_ngram_size=size, bad_words_ids=banned,
+        )  # fmt: skip
+        options = Options(
+            beam=beam, length_penalty="hf", start=PAD, end=END, max_ratio=0.0, max_extra=20,
+            no_repeat_ngram=size, banned_phrases=tuple(map(tuple, banned)),
+        )  # fmt: skip
+        ((answer,),) = decode(mappings().marian(theirs), [[*row, END]], options)
+        assert answer.ids == without_end(expected[0, 1:].tolist())
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_prefix(beam: int) -> None:
+    """Their decoder is given the prefix, and counts only what follows."""
+    theirs = marian(2, False)
+    for row in rows(8, 6, 5):
+        expected = theirs.generate(
+            input_ids=torch.tensor([[*row, END]]), decoder_input_ids=torch.tensor([[PAD, 7, 8]]), num_beams=beam,
+            max_new_tokens=12, do_sample=False, length_penalty=0.0,
+        )  # fmt: skip
+        options = Options(beam=beam, length_penalty="hf", alpha=0.0, start=PAD, end=END, max_ratio=0.0, max_extra=14)
+        wanted = [Wanted(prefix=(7, 8))]
+        ((answer,),) = decode(mappings().marian(theirs), [[*row, END]], options, wanted=wanted)
+        assert answer.ids == without_end(expected[0, 1:].tolist())
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -133,7 +133,7 @@ def test_of_a_large_corpus_a_sample_is_tried(tmp_path: Path, monkeypatch: pytest
     assert whole is not None
     assert part is not None
     assert (whole.sampled, part.sampled, part.exact) == (800, 200, False)
-    assert part.micro_batches == pytest.approx(whole.micro_batches, rel=0.1)
+    assert part.micro_batches == pytest.approx(whole.micro_batches, rel=0.2)
     assert part.shards == pytest.approx(whole.shards, rel=0.3)
     assert any("every 4th pair" in assumption for assumption in part.assumptions)
 

@@ -21,6 +21,7 @@ class Data(Section, frozen=True):
     `tags` names each file's target language, in the order source files, then pairs; dev files follow the same order, or
     have `dev_tags`. `weights` says how often a corpus is seen in an epoch, in the order of the files; `temperature` T
     has corpora (with tags: languages) of n examples seen in proportion to n^(1/T) (Arivazhagan et al. 2019, 4.1).
+    `placeholders` is the share of examples without anything to protect that teach the tokenizer's placeholders.
     """
 
     source: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class Data(Section, frozen=True):
     temperature: float | None = None
     hold_out: int | None = None
     longest: int = 256
+    placeholders: float = 0.05
 
 
 class Cleaning(Section, frozen=True):
@@ -61,7 +63,8 @@ class Cleaning(Section, frozen=True):
 
 class Tokenizer(Section, frozen=True):
     """Trained by the tool on the training data. `size` None: chosen from the data. `sampling` is the probability of
-    leaving out a merge (Provilkov et al. 2020, 3) when a word's `segmentations` are drawn; 0 turns sampling off."""
+    leaving out a merge (Provilkov et al. 2020, 3) when a word's `segmentations` are drawn; 0 turns sampling off.
+    So many `placeholders` stand for tags, variables, addresses and the like, which a translation must keep."""
 
     kind: Literal["bpe", "unigram", "bytes", "characters"] = "bpe"
     size: int | None = None
@@ -70,6 +73,7 @@ class Tokenizer(Section, frozen=True):
     digits: bool = False
     sampling: float = 0.0
     segmentations: int = 16
+    placeholders: int = 16
 
 
 class Training(Section, frozen=True):

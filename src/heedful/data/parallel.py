@@ -14,6 +14,8 @@ from ..config import Recipe
 from ..errors import UserError
 from ..text.tokenizer import Tokenizer, train_tokenizer
 from .cleaning import Dropped
+from .lexicon import learn_lexicon
+from .placing import Placing
 from .selection import Account, Chosen, read_accounts, require_pairs, select, write_accounts
 from .shards import Sampling, Shards, build_shards, key_of
 from .splits import splits
@@ -34,7 +36,15 @@ def prepare(recipe: Recipe, folder: Path, given: dict[str, Tokenizer] | None = N
     found = splits(recipe.data)
     corpora = [*found.train, *found.dev]
     shape = [(corpus.name, corpus.tag, len(corpus.paths()), recipe.data.columns) for corpus in corpora]
-    options = (recipe.tokenizer, recipe.seed, recipe.data.longest, recipe.data.hold_out, recipe.cleaning, shape)
+    options = (
+        recipe.tokenizer,
+        recipe.seed,
+        recipe.data.longest,
+        recipe.data.hold_out,
+        recipe.cleaning,
+        shape,
+        recipe.data.placeholders,
+    )
     files = dict.fromkeys(path for corpus in (*corpora, *found.test) for path in corpus.paths())
     key = key_of(files, [], {"of": "tokenizer", "options": msgspec.to_builtins(options)})
 
@@ -55,7 +65,10 @@ def prepare(recipe: Recipe, folder: Path, given: dict[str, Tokenizer] | None = N
             sampling, learn = None, recipe.tokenizer
             if learn.sampling and corpus in found.train:
                 sampling = Sampling(learn.sampling, learn.segmentations, recipe.seed + number)
-            told[corpus.name] = _build(recipe, folder, selected()[corpus.name], tokenizers, shards_key, sampling)
+            placing = _placing(recipe, selected()[corpus.name], recipe.seed + number, corpus in found.train)
+            told[corpus.name] = _build(
+                recipe, folder, selected()[corpus.name], tokenizers, shards_key, sampling, placing
+            )
     if found.held_out:
         for train, dev in zip(found.train, found.dev, strict=True):
             told[train.name].held_out = told[dev.name].read
@@ -65,6 +78,13 @@ def prepare(recipe: Recipe, folder: Path, given: dict[str, Tokenizer] | None = N
     return [str(account) for account in accounts if account.name.startswith("train") or account.lost]
 
 
+def _placing(recipe: Recipe, chosen: Chosen, seed: int, invents: bool) -> Placing:
+    """Where the placeholders of a corpus go. The dev set gets those it has: it is to be like what is translated."""
+    share = recipe.data.placeholders if recipe.tokenizer.placeholders and invents else 0.0
+    lexicon = learn_lexicon((pair.source, pair.target) for pair in chosen.pairs()) if share else {}
+    return Placing(recipe.tokenizer.placeholders, share, seed, lexicon)
+
+
 def _build(
     recipe: Recipe,
     folder: Path,
@@ -72,13 +92,15 @@ def _build(
     tokenizers: dict[str, Tokenizer],
     key: str,
     sampling: Sampling | None,
+    placing: Placing,
 ) -> Account:
     """The shards of a corpus, and what became of its pairs."""
     rules = {dropped.rule: dropped for dropped in chosen.dropped} | {"long": Dropped("long", recipe.data.longest)}
     rules = {"empty": Dropped("empty")} | rules  # of dev pairs too
+    examples = ((*placing(n, (pair.source, pair.target)), pair) for n, pair in enumerate(chosen.pairs()))
     shards = build_shards(
-        folder / chosen.corpus.name, chosen.pairs(), tokenizers, key=key, longest=recipe.data.longest,
-        sampling=sampling, left_out=lambda why, pair: rules[why].add(pair),
+        folder / chosen.corpus.name, examples, tokenizers, key=key, longest=recipe.data.longest,
+        sampling=sampling, left_out=lambda why, example: rules[why].add(example[2]),
     )  # fmt: skip
     return Account(
         name=chosen.corpus.name,
@@ -103,8 +125,9 @@ def _tokenizers(recipe: Recipe, folder: Path, key: str, corpora: Callable[[], li
         tags = recipe.data.tags if side != "target" else ()
         lines = _training_text(corpora(), side)
         sides[side] = train_tokenizer(
-            lines, chosen.kind, chosen.size, chosen.lowercase, chosen.digits, list(dict.fromkeys(tags))
-        )
+            lines, chosen.kind, chosen.size, chosen.lowercase, chosen.digits, list(dict.fromkeys(tags)),
+            chosen.placeholders,
+        )  # fmt: skip
     tokenizers = {side: sides.get(side) or sides["joint"] for side in SIDES}
     save_tokenizers(folder, tokenizers)
     stamp.write_text(key, "ascii")

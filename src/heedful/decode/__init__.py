@@ -1,7 +1,9 @@
-"""From a model to answers: greedy and beam search, sampling."""
+"""From a model to answers: greedy and beam search, sampling, what answers must and must not hold, scores."""
 
-from .engine import decode, decode_stream
+from .engine import decode, decode_stream, watch
 from .options import Hypothesis, Options
 from .sampling import Sampling
+from .scoring import Score, score
+from .wanted import Wanted
 
-__all__ = ["Hypothesis", "Options", "Sampling", "decode", "decode_stream"]
+__all__ = ["Hypothesis", "Options", "Sampling", "Score", "Wanted", "decode", "decode_stream", "score", "watch"]

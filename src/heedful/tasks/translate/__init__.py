@@ -4,6 +4,8 @@ from pathlib import Path
 
 from ...config import Recipe
 from ...data import parallel
+from ...text.terms import Terms
+from .answers import Answer
 from .distill import make_corpus
 from .given import keep_given
 from .lines import translate_stream
@@ -13,6 +15,8 @@ from .task import Translation as build
 from .translator import Translator, load
 
 __all__ = [
+    "Answer",
+    "Terms",
     "Translator",
     "build",
     "complete",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from ...decode.sampling import Sampling
 from ...errors import UserError
+from ...text.terms import Terms
+from .answers import Answer
 from .translator import Translator
 
 LONGEST_LINE = 65_536  # bytes; a longer line is not a sentence, and would hold up all the others
@@ -17,10 +20,16 @@ def translate_stream(translator: Translator, lines: BinaryIO, out: BinaryIO, opt
     """Translate line by line, as lines come: as many lines out as in, in order, whatever bytes they hold.
 
     Bytes that are not UTF-8 are read as U+FFFD; a line of more than LONGEST_LINE bytes is answered by a mark. `options`
-    are fields of `decode.Options` and of `decode.Sampling`, `sample` to turn sampling on, and `tag`.
+    are fields of `decode.Options` and of `decode.Sampling`, `sample` to turn sampling on, and `tag`, `protect`, `split`
+    and `language` as in `Translator.answer`; `terms` is a terminology or its file. Where a translation lacks what it
+    should keep, `marks` says so: on standard error ("stderr", with the line's number), or in front of it ("text").
     """
     chosen = dict(options)
-    tag = chosen.pop("tag", None)
+    tag, marks, terms = chosen.pop("tag", None), chosen.pop("marks", "stderr"), chosen.pop("terms", None)
+    if marks not in ("stderr", "text"):
+        raise UserError(f"marks = {marks!r}; known: stderr, text")
+    asked = {key: chosen.pop(key) for key in ("protect", "split", "language") if key in chosen}
+    asked["terms"] = terms if terms is None or isinstance(terms, Terms) else Terms.load(terms)
     sampling = {key: chosen.pop(key) for key in ("temperature", "top_k", "top_p", "seed") if key in chosen}
     if chosen.pop("sample", False):
         chosen["sampling"] = Sampling(**sampling)
@@ -28,14 +37,27 @@ def translate_stream(translator: Translator, lines: BinaryIO, out: BinaryIO, opt
         raise UserError(f"only sampling has {', '.join(sampling)}: add --sample")
     translator.encode("", tag)  # a wrong tag is told before any work
     decoding = translator.options(**chosen)
+    number = 0
     for some in _arriving(lines):
-        short = [line for line in some if _fits(line)]
-        texts = [line.rstrip(b"\r\n").decode("utf-8", "replace") for line in short]
-        answers = iter(translator.translate(texts, tag, decoding))
+        texts = [line.rstrip(b"\r\n").decode("utf-8", "replace") for line in some if _fits(line)]
+        answers = iter(translator.answer(texts, tag, decoding, **asked))
         for line in some:
-            answer = next(answers) if _fits(line) else f"[not translated: the line is longer than {LONGEST_LINE} bytes]"
-            out.write(" ".join(answer.split("\n")).encode("utf-8") + (b"\n" if line.endswith(b"\n") else b""))
+            number += 1
+            text = f"[not translated: the line is longer than {LONGEST_LINE} bytes]"
+            if _fits(line):
+                text = _marked(next(answers), number, marks)
+            out.write(" ".join(text.split("\n")).encode("utf-8") + (b"\n" if line.endswith(b"\n") else b""))
         out.flush()
+
+
+def _marked(answer: Answer, number: int, marks: str) -> str:
+    """The answer's text, with its problems in front or told on standard error."""
+    problems = "; ".join(answer.problems)
+    if problems and marks == "text":
+        return f"[check: {problems}] {answer.text}"
+    if problems:
+        print(f"line {number}: check the translation: {problems}", file=sys.stderr, flush=True)
+    return answer.text
 
 
 def _fits(line: bytes) -> bool:

@@ -147,6 +147,7 @@ class Translation:
             "task": "translate",
             "tags": tuple(dict.fromkeys(self.recipe.data.tags)),
             "decoding": msgspec.to_builtins(self.recipe.decoding),
+            "usual_tokens": int(np.percentile(self.corpus.lengths("source"), 99)),
             "tokenizers": {side: tokenizer.fingerprint for side, tokenizer in self.tokenizers.items()},
         }
         partial = run / ".tmp-model"

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import torch
 
 from ...config import Decoding, check_decoding
 from ...data.parallel import load_tokenizers
-from ...decode.engine import decode
+from ...decode.engine import Decoded, decode
 from ...decode.options import Hypothesis, Options
+from ...decode.wanted import Wanted
 from ...errors import UserError
 from ...model import hardware
 from ...model.model import Model
 from ...model.model import load as load_model
+from ...text.pipeline import BYTES
+from ...text.sentences import split_sentences
+from ...text.spans import Span, tidy
+from ...text.spans import find as find_spans
+from ...text.terms import Terms
 from ...text.tokenizer import Tokenizer
+from .answers import Alternative, Answer, Draft, Piece, best_joined
+from .exchange import Exchange, Languages
+from .protecting import Sentence, Way
+
+Split = Literal["auto", "always", "never"]
 
 
 class Translator:
     """A finished model with its tokenizers. `tags` are the target languages to choose from (none: there is one).
 
-    `choices` are the fast paths of this machine, as `load` probes for them.
+    `choices` are the fast paths of this machine, as `load` probes for them. `usual` is the length in tokens that 99 of
+    100 texts it was trained on do not exceed (None: not known).
     """
 
     def __init__(
@@ -33,33 +47,70 @@ class Translator:
         tags: Sequence[str],
         decoding: Decoding,
         choices: hardware.Choices | None = None,
+        usual: int | None = None,
     ) -> None:
         self.model, self.tokenizers, self.tags, self.decoding = model, dict(tokenizers), tuple(tags), decoding
         self.choices = choices or hardware.Choices()
+        self.usual = min(usual or decoding.longest, decoding.longest)
 
-    def translate(self, texts: Iterable[str], tag: str | None = None, options: Options | None = None) -> list[str]:
-        """One translation for each text, in order; an empty text stays empty. `tag` is the target language.
+    def translate(
+        self,
+        texts: Iterable[str],
+        tag: str | None = None,
+        options: Options | None = None,
+        *,
+        protect: bool = True,
+        terms: Terms | None = None,
+        split: Split = "auto",
+    ) -> list[str]:
+        """The text of `answer` for each text, in order; an empty text stays empty."""
+        return [one.text for one in self.answer(texts, tag, options, protect=protect, terms=terms, split=split)]
 
-        Texts of more tokens than the model was trained on are translated in pieces, joined by a space.
+    def answer(
+        self,
+        texts: Iterable[str],
+        tag: str | None = None,
+        options: Options | None = None,
+        *,
+        protect: bool = True,
+        terms: Terms | None = None,
+        spans: Sequence[Sequence[tuple[int, int]]] | None = None,
+        best: int = 1,
+        split: Split = "auto",
+        language: str = "en",
+    ) -> list[Answer]:
+        """The translation of each text, in order, with scores and what is wrong with it. `tag` is the target language.
+
+        `protect` keeps tags, variables, addresses and numbers (`protecting`); the spans [start, end) of each text and
+        `terms` are kept in any case. `best` asks for alternatives. Texts that are longer than nearly all the model was
+        trained on ("auto"; or all, "always") are split into sentences, by the rules of `language`, and those that are
+        longer than `decoding.longest` tokens into pieces; white space between sentences stays as it is.
         """
-        if isinstance(texts, str) or not isinstance(texts, Iterable):
-            raise UserError("translate takes a list of texts: translate([text])")
-        texts = list(texts)
+        texts = _checked(texts, options)
+        if split not in ("auto", "always", "never"):
+            raise UserError(f"split = {split!r}; known: auto, always, never")
+        if spans is not None and len(spans) != len(texts):
+            raise UserError(f"spans are given for {len(spans)} of {len(texts)} texts")
+        options = dataclasses.replace(options or self.options(), best=best, logprobs=True)
+        before = self._before(tag)
+        passages = []
         for number, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise UserError(f"translate: text {number} is {text!r}, of type {type(text).__name__}, not a text")
-        if not isinstance(options, Options | None):
-            raise UserError("translate: options come from model.options(...), for example model.options(beam=1)")
-        pieces = [self._pieces(text, tag) for text in texts]
-        found = self.search([piece for parts in pieces for piece in parts], options or self.options())
-        answers = iter([self.tokenizers["target"].decode(best.ids) for best, *_ in found])
-        return [" ".join(next(answers) for _ in parts) for parts in pieces]
+            kept = _spans(text, protect, terms, () if spans is None else spans[number], number)
+            passages.append(self._sentences(text, kept, protect, split, language))
+        everything = [part for passage in passages for part in passage if isinstance(part, Sentence)]
+        # Twice apart: a model without placeholders finds numbers changed only after it has been tried.
+        for way in (Way.whole, Way.strict, Way.apart, Way.apart):
+            asked = [sentence for sentence in everything if sentence.wants(way, len(self._placeholders))]
+            self._try(asked, way, before, options)
+        return [self._answer(passage, options) for passage in passages]
 
-    def search(self, sources: list[list[int]], options: Options) -> list[list[Hypothesis]]:
+    def search(
+        self, sources: list[list[int]], options: Options, wanted: Sequence[Wanted | None] | None = None
+    ) -> list[list[Hypothesis]]:
         """The best hypotheses for each list of source ids (tag and end token included)."""
         choices = msgspec.structs.replace(self.choices, threads=torch.get_num_threads())  # the caller's to say
         with hardware.applied(choices):
-            return decode(self.model, sources, options, self.choices)
+            return decode(self.model, sources, options, self.choices, wanted)
 
     def options(self, **given: Any) -> Options:
         """The model's own way of decoding, with what is given put in its place (fields of `decode.Options`)."""
@@ -72,19 +123,104 @@ class Translator:
 
     def encode(self, text: str, tag: str | None = None) -> list[int]:
         """The source ids that the model reads: tag, text, end."""
+        return [*self._before(tag), *self.tokenizers["source"].encode(text), Tokenizer.end]
+
+    def _before(self, tag: str | None) -> list[int]:
         if tag is None and self.tags:
             raise UserError(f"this model has several target languages; choose one as tag: {', '.join(self.tags)}")
         if tag is not None and not self.tags:
             raise UserError(f"this model has one target language and takes no tag; leave {tag!r} out")
-        before = [] if tag is None else [self.tokenizers["source"].tag(tag)]
-        return [*before, *self.tokenizers["source"].encode(text), Tokenizer.end]
+        return [] if tag is None else [self.tokenizers["source"].tag(tag)]
 
-    def _pieces(self, text: str, tag: str | None) -> list[list[int]]:
-        if not text.strip():
+    def _sentences(
+        self, text: str, spans: Sequence[Span], protect: bool, split: Split, language: str
+    ) -> list[Sentence | str]:
+        """The sentences of a text and the white space between them."""
+        content = text.strip()
+        if not content:
             return []
-        ids = self.encode(text, tag)
-        before, content, most = ids[: int(tag is not None)], ids[int(tag is not None) : -1], self.decoding.longest
-        return [[*before, *content[first : first + most], Tokenizer.end] for first in range(0, len(content), most)]
+        start = text.index(content[0])
+        bounds = [(start, start + len(content))]
+        # A token is seldom less than a character, so a short text need not be counted.
+        too_long = len(content) > self.usual and len(self.tokenizers["source"].encode(content)) > self.usual
+        if split == "always" or (split == "auto" and too_long):
+            bounds = split_sentences(text, spans, language)
+        parts: list[Sentence | str] = []
+        for number, (start, end) in enumerate(bounds):
+            parts += [text[bounds[number - 1][1] : start]] if number else []
+            own = [s._replace(start=s.start - start, end=s.end - start) for s in spans if start <= s.start < end]
+            parts.append(Sentence(text[start:end], own, protect))
+        return parts
+
+    def _try(self, sentences: list[Sentence], way: Way, before: list[int], options: Options) -> None:
+        """One way for all these sentences; those that are alike in what may be said are decoded together."""
+        together: dict[tuple[bool, bool], list[Sentence]] = {}
+        for sentence in sentences:
+            key = (bool(sentence.spans) or way is not Way.whole, sentence.changed_numbers)
+            together.setdefault(key, []).append(sentence)
+        source, target = (self.tokenizers[side] for side in ("source", "target"))
+        for (guarded, without_digits), alike in together.items():
+            own = dataclasses.replace(
+                options,
+                restricted=(*options.restricted, *(target.placeholders if guarded else ())),
+                banned=(*options.banned, *(self._digits if without_digits else ())),
+            )
+            longest = Decoded(self.model, own).longest
+            languages = Languages(source, target, self._placeholders, before, self.decoding.longest, longest)
+            exchanges = [Exchange(sentence, way, languages) for sentence in alike]
+            asked = [one for exchange in exchanges for one in exchange.asked]
+            wanted = [one for _, one in asked] if guarded else None
+            found = iter(self.search([ids for ids, _ in asked], own, wanted))
+            for exchange in exchanges:
+                exchange.finish([next(found) for _ in exchange.asked], own)
+
+    @cached_property
+    def _placeholders(self) -> dict[int, int]:
+        """The target's placeholders by the source's."""
+        return dict(zip(*(self.tokenizers[side].placeholders for side in ("source", "target")), strict=False))
+
+    @cached_property
+    def _digits(self) -> tuple[int, ...]:
+        """The target tokens that say a digit."""
+        entries = self.tokenizers["target"].ids.items()
+        spelt = {BYTES[byte] for byte in b"0123456789"}
+        says = lambda piece: piece in spelt or (piece not in BYTES and any(map(str.isdecimal, piece)))
+        return tuple(token for piece, token in entries if not piece.startswith(" ") and says(piece))
+
+    def _answer(self, passage: Sequence[Sentence | str], options: Options) -> Answer:
+        parts = [[Draft(part)] if isinstance(part, str) else part.drafts or [] for part in passage]
+        first, *others = best_joined(parts, options) if parts else [Draft("")]
+        return Answer(
+            first.text,
+            first.score(options),
+            first.logprob,
+            [Alternative(draft.text, draft.score(options), draft.logprob, draft.problems) for draft in others],
+            first.problems,
+            [Piece(source, hypothesis, self.tokenizers["target"]) for source, hypothesis in first.said],
+        )
+
+
+def _checked(texts: Iterable[str], options: Options | None) -> list[str]:
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        raise UserError("translate takes a list of texts: translate([text])")
+    texts = list(texts)
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UserError(f"translate: text {number} is {text!r}, of type {type(text).__name__}, not a text")
+    if not isinstance(options, Options | None):
+        raise UserError("translate: options come from model.options(...), for example model.options(beam=1)")
+    return texts
+
+
+def _spans(text: str, protect: bool, terms: Terms | None, given: Sequence[tuple[int, int]], number: int) -> list[Span]:
+    """What stays of a text: what the caller gave, then what is found, then terms."""
+    own = []
+    for start, end in given:
+        if not 0 <= start < end <= len(text) or (own and start < own[-1].end):
+            raise UserError(f"text {number}: the span {start} to {end} is not in it, or not behind the one before")
+        own.append(Span(start, end, "given", text[start:end]))
+    spans = tidy(find_spans(text), own) if protect else own
+    return tidy(terms.find(text), spans) if terms else spans
 
 
 def find(path: str | Path) -> Path:
@@ -111,7 +247,8 @@ def load(path: str | Path) -> Translator:
         decoding = msgspec.convert(extra.get("decoding", {}), Decoding)
         tags = msgspec.convert(extra.get("tags", ()), tuple[str, ...])
         fingerprints = msgspec.convert(extra.get("tokenizers", {}), dict[str, str])
+        usual = msgspec.convert(extra.get("usual_tokens"), int | None)
         check_decoding(decoding, str(folder / "config.json"))
     except msgspec.ValidationError as error:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
-    return Translator(model, load_tokenizers(folder, fingerprints), tags, decoding, hardware.probe())
+    return Translator(model, load_tokenizers(folder, fingerprints), tags, decoding, hardware.probe(), usual)
