@@ -93,12 +93,12 @@ def curve_svg(
         y = min(max(y, y_low), y_high)
         return bottom - (value(y) - value(y_low)) / (value(y_high) - value(y_low)) * (bottom - top)
 
-    out = [_open(width, height, f"{y_label} over {x_label}: {', '.join(one.name for one in series)}")]
-    for tick in _log_ticks(y_low, y_high) if scale == "log" else _ticks(y_low, y_high, 5):
+    out = [open_svg(width, height, f"{y_label} over {x_label}: {', '.join(one.name for one in series)}")]
+    for tick in _log_ticks(y_low, y_high) if scale == "log" else ticks(y_low, y_high, 5):
         y, text = up(tick), f"{100 * tick:g}%" if percent else f"{tick:g}"
         out.append(f'<line class="grid" x1="{left:g}" x2="{right:g}" y1="{y:.1f}" y2="{y:.1f}"/>')
         out.append(f'<text x="{left - 8:g}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
-    for tick in _ticks(x_low, x_high, 6):
+    for tick in ticks(x_low, x_high, 6):
         x = across(tick)
         out.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{bottom:g}" y2="{bottom + 5:g}"/>')
         out.append(f'<text x="{x:.1f}" y="{bottom + 20:g}" text-anchor="middle">{tick:,g}</text>')
@@ -125,11 +125,11 @@ def attention_svg(weights: Sequence[Sequence[float]], query_labels: Sequence[str
     if len(rows) != len(query_labels) or any(len(row) != len(key_labels) for row in rows):
         raise ValueError(f"weights are not [{len(query_labels)} queries, {len(key_labels)} keys]")
     cell = 34.0
-    left = 26 + 8.0 * max((len(_short(label)) for label in query_labels), default=1)
-    top = 34 + 5.9 * max((len(_short(label)) for label in key_labels), default=1)
-    slant = 6.5 * len(_short(key_labels[-1])) if key_labels else 0.0  # the last label leans past the edge
+    left = 26 + 8.0 * max((len(short(label)) for label in query_labels), default=1)
+    top = 34 + 5.9 * max((len(short(label)) for label in key_labels), default=1)
+    slant = 6.5 * len(short(key_labels[-1])) if key_labels else 0.0  # the last label leans past the edge
     width, height = left + cell * len(key_labels) + slant + 10, top + cell * len(query_labels) + 40
-    out = [_open(width, height, f"attention of {' '.join(query_labels)} to {' '.join(key_labels)}")]
+    out = [open_svg(width, height, f"attention of {' '.join(query_labels)} to {' '.join(key_labels)}")]
     for column, label in enumerate(key_labels):
         x, y = left + cell * (column + 0.5), top - 10
         out.append(f'<text class="word" transform="translate({x:.1f} {y:.1f}) rotate(-45)">{_label(label)}</text>')
@@ -155,7 +155,7 @@ def bar(share: float, width: int = 120) -> Markup:
     """A share between 0 and 1 as a small bar."""
     inside = f'<rect class="fill" width="{width * min(max(share, 0.0), 1.0):.1f}" height="8" rx="4" y="7"/>'
     track = f'<rect class="track" width="{width}" height="8" rx="4" y="7"/>'
-    return Markup(f"{_open(width, 22, f'{share:.1%}')}{track}{inside}</svg>")
+    return Markup(f"{open_svg(width, 22, f'{share:.1%}')}{track}{inside}</svg>")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[Align] = ()) -> Markup:
@@ -222,12 +222,14 @@ def page(
     lead: str = "",
     facts: Sequence[tuple[str, str, str]] = (),
     footer: Sequence[str] = (),
+    style: str = "",
 ) -> str:
     """A whole HTML page: no script, no request, light or dark as the reader's system is.
 
-    The policy allows the one style sheet by its hash and nothing else, not even an inline style attribute.
+    The policy allows the one style sheet by its hash and nothing else, not even an inline style attribute. `style` is
+    CSS that only this page needs.
     """
-    css = COLOURS + PICTURE + PAGE
+    css = COLOURS + PICTURE + PAGE + style
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     body = "".join(
@@ -253,7 +255,8 @@ def svg_file(svg: Markup) -> str:
     return f'{start} xmlns="http://www.w3.org/2000/svg"><style>{COLOURS}{PICTURE}</style>{rest}\n'
 
 
-def _open(width: float, height: float, label: str) -> str:
+def open_svg(width: float, height: float, label: str) -> str:
+    """The start tag of a picture; `label` says it to whoever cannot see it."""
     size = f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
     return f'<svg role="img" aria-label="{escape(label)}" {size}>'
 
@@ -264,13 +267,13 @@ def _cell(cell: str, kind: str) -> str:
     return f"<td{kind}>{markup(cell)}</td>"
 
 
-def _short(label: str) -> str:
+def short(label: str) -> str:
     """A label of bounded length; hover text has the whole."""
     return label if len(label) <= 22 else label[:21] + "…"
 
 
 def _label(label: str) -> str:
-    return escape(_short(label) or "·")
+    return escape(short(label) or "·")
 
 
 def _shown(y: float, scale: str) -> bool:
@@ -305,7 +308,7 @@ def _spread(low: float, high: float, scale: str) -> tuple[float, float]:
     return (low, high) if high - low > margin * 1e-3 else (low - margin, high + margin)
 
 
-def _ticks(low: float, high: float, about: int) -> list[float]:
+def ticks(low: float, high: float, about: int) -> list[float]:
     """Round values (1, 2 or 5 times a power of ten apart) inside the bounds."""
     rough = (high - low) / about
     unit = 10.0 ** math.floor(math.log10(rough))
