@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from ..errors import UserError
+from . import documents
 
 # A longer line is not a sentence but a wrong file; reading it would fill the memory.
 LONGEST_LINE = 16 * 2**20
@@ -159,13 +160,20 @@ def read_jsonl(path: Path) -> Iterator[Pair]:
         yield Pair(record.source, record.target, f"{path}:{number}")
 
 
-FORMATS = {".tsv": read_tsv, ".jsonl": read_jsonl}
+def read_memory(path: Path) -> Iterator[Pair]:
+    """The finished translations of a PO, TMX or XLIFF file, as plain text."""
+    return (Pair(*found) for found in documents.read_document_pairs(path))
+
+
+FORMATS = {".tsv": read_tsv, ".jsonl": read_jsonl, **dict.fromkeys(documents.PAIR_FORMATS, read_memory)}
 
 
 def _format(path: Path) -> str:
     suffix = Path(path.name.removesuffix(".gz")).suffix
     if suffix not in FORMATS:
-        raise UserError(f"{path}: data.pairs cannot be read by the suffix {suffix!r}; name it .tsv or .jsonl (or .gz)")
+        raise UserError(
+            f"{path}: data.pairs cannot be read by the suffix {suffix!r}; name it {', '.join(FORMATS)} (or .gz)"
+        )
     return suffix
 
 
