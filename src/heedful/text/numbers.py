@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 # Between digits these do not end a number. A space of any kind does, but before a group of three.
 _TIGHT = r"\d++(?:[.,:'’·\u066b\u066c]\d++)*+"
@@ -19,21 +19,21 @@ def find_numbers(text: str) -> Iterator[tuple[int, int]]:
     return (match.span() for match in _NUMBER.finditer(text))
 
 
-def changed_numbers(source: Iterable[str], target: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The digits of the numbers that are missing in the target texts, and of those that are new there.
+def changed_numbers(source: str, target: str) -> tuple[list[str], list[str]]:
+    """The digits of the numbers that are missing in the target, and of those that are new there.
 
     Zeros in front do not count. "1 234" is one number or two, whichever makes the two sides equal.
     """
-    ours, theirs = list(source), list(target)
-    ways = [(_digits(ours, mine), _digits(theirs, other)) for mine in (_NUMBER, _WIDE) for other in (_NUMBER, _WIDE)]
-    if any(before == after for before, after in ways):
+    before, after = _digits(source, _NUMBER), _digits(target, _NUMBER)
+    if before == after:
         return [], []
-    before, after = ways[0]
+    if any(_digits(source, mine) == _digits(target, other) for mine in (_NUMBER, _WIDE) for other in (_NUMBER, _WIDE)):
+        return [], []
     return sorted((before - after).elements()), sorted((after - before).elements())
 
 
-def _digits(texts: Iterable[str], number: re.Pattern[str]) -> Counter[str]:
-    found = (re.sub(r"\D", "", match) for text in texts for match in number.findall(text))
+def _digits(text: str, number: re.Pattern[str]) -> Counter[str]:
+    found = (re.sub(r"\D", "", match) for match in number.findall(text))
     return Counter(_ascii(digits).lstrip("0") or "0" for digits in found)
 
 

@@ -40,6 +40,16 @@ class Masked(NamedTuple):
         pairs = zip(("", *self.originals), self.marked.texts, strict=True)
         return "".join(part for pair in pairs for part in pair)
 
+    def groups(self, most: int) -> list[Masked]:
+        """The same in parts of at most `most` placeholders each; all but the last end with one."""
+        parts = []
+        for first in range(0, max(1, len(self.originals)), most):
+            last = min(first + most, len(self.originals))
+            tail = self.marked.texts[last] if last == len(self.originals) else ""
+            texts = (*self.marked.texts[first:last], tail)
+            parts.append(Masked(Marked(texts, tuple(range(1, len(texts)))), self.originals[first:last]))
+        return parts
+
 
 def mask(text: str, spans: Sequence[Span]) -> Masked:
     """A text without its spans, which are in order. Those that touch share a placeholder."""
@@ -107,12 +117,14 @@ def in_order(source: Masked, target: Marked) -> Marked:
     return Marked(target.texts, tuple(numbers))
 
 
-def lost(source: Masked, restored: str) -> list[str]:
-    """What is wrong with the spans of a restored translation, a line each; nothing: all is there as in the source."""
-    before, after = find(source.whole), find(restored)
+def lost(source: str, translation: str) -> list[str]:
+    """What is wrong with the spans of a translation, a few words each; nothing: all are there, and as in the source."""
+    before, after = find(source), find(translation)
+    if not before and not after:
+        return []
     counts, found = Counter(span.text for span in before), Counter(span.text for span in after)
-    problems = [f"{text} is missing" for text in (counts - found)]
-    problems += [f"{text} is too much" for text in (found - counts)]
+    problems = [f"{text} is missing" for text in counts - found]
+    problems += [f"{text} is new" for text in found - counts]
     if not problems:
         if _unmatched("".join(s.text for s in after)) > _unmatched("".join(s.text for s in before)):
             problems.append("tags are not nested")
