@@ -17,6 +17,7 @@ class Data(Section, frozen=True):
     Either `source` and `target` (parallel text, one line each) or `pairs` (TSV with two columns, or JSONL with the
     keys "source" and "target"); each may be .gz. Without dev files, `hold_out` examples are kept from training.
     `tags` names each file's target language, in the order source files, then pairs; dev files follow the same order.
+    `placeholders` is the share of examples without anything to protect that teach the tokenizer's placeholders.
     """
 
     source: tuple[str, ...] = ()
@@ -28,11 +29,13 @@ class Data(Section, frozen=True):
     tags: tuple[str, ...] = ()
     hold_out: int | None = None
     longest: int = 256
+    placeholders: float = 0.05
 
 
 class Tokenizer(Section, frozen=True):
     """Trained by the tool on the training data. `size` None: chosen from the data. `sampling` is the probability of
-    leaving out a merge (Provilkov et al. 2020, 3) when a word's `segmentations` are drawn; 0 turns sampling off."""
+    leaving out a merge (Provilkov et al. 2020, 3) when a word's `segmentations` are drawn; 0 turns sampling off.
+    So many `placeholders` stand for tags, variables, addresses and the like, which a translation must keep."""
 
     kind: Literal["bpe", "unigram", "bytes", "characters"] = "bpe"
     size: int | None = None
@@ -41,6 +44,7 @@ class Tokenizer(Section, frozen=True):
     digits: bool = False
     sampling: float = 0.0
     segmentations: int = 16
+    placeholders: int = 16
 
 
 class Training(Section, frozen=True):

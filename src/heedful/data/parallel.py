@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import xxhash
 from ..config import Data, Recipe
 from ..errors import UserError
 from ..text.tokenizer import Tokenizer, train_tokenizer
+from .lexicon import learn_lexicon
+from .placing import Placing
 from .readers import Pair, paths, read_pairs
 from .shards import Counts, Sampling, Shards, build_shards, key_of
 
@@ -37,17 +40,26 @@ def prepare(recipe: Recipe, folder: Path) -> list[str]:
             sampling = Sampling(recipe.tokenizer.sampling, recipe.tokenizer.segmentations, recipe.seed + number)
         held = _held_out(recipe, data, number)
         for name in ("train", "dev"):
-            key = key_of(files, list(tokenizers.values()), {"part": number, "name": name, "options": options})
+            about = {"part": number, "name": name, "placeholders": recipe.data.placeholders, "options": options}
+            key = key_of(files, list(tokenizers.values()), about)
             shards = Shards.reuse(folder / f"{name}-{number}", key)
             if shards is None:
                 pairs = ((pair.source, pair.target) for pair in _pairs(data, name, held))
+                placing = _placing(recipe, data, number, held, invents=name == "train")
                 shards = build_shards(
-                    folder / f"{name}-{number}", pairs, tokenizers, key=key, longest=recipe.data.longest,
-                    sampling=sampling if name == "train" else None,
+                    folder / f"{name}-{number}", itertools.starmap(placing, enumerate(pairs)), tokenizers, key=key,
+                    longest=recipe.data.longest, sampling=sampling if name == "train" else None,
                 )  # fmt: skip
             if name == "train":
                 lines.append(_line(data, shards.counts, len(held)))
     return lines
+
+
+def _placing(recipe: Recipe, data: Data, number: int, held: frozenset[int], invents: bool) -> Placing:
+    """Where the placeholders of a corpus go. The dev set gets those it has: it is to be like what is translated."""
+    share = recipe.data.placeholders if recipe.tokenizer.placeholders and invents else 0.0
+    lexicon = learn_lexicon((pair.source, pair.target) for pair in _pairs(data, "train", held)) if share else {}
+    return Placing(recipe.tokenizer.placeholders, share, recipe.seed + number, lexicon)
 
 
 def _line(data: Data, counts: Counts, held: int) -> str:
@@ -126,8 +138,9 @@ def _tokenizers(recipe: Recipe, folder: Path, key: str) -> dict[str, Tokenizer]:
         tags = recipe.data.tags if side != "target" else ()
         lines = _training_text(recipe.data, side)
         sides[side] = train_tokenizer(
-            lines, chosen.kind, chosen.size, chosen.lowercase, chosen.digits, list(dict.fromkeys(tags))
-        )
+            lines, chosen.kind, chosen.size, chosen.lowercase, chosen.digits, list(dict.fromkeys(tags)),
+            chosen.placeholders,
+        )  # fmt: skip
     tokenizers = {side: sides.get(side) or sides["joint"] for side in SIDES}
     save_tokenizers(folder, tokenizers)
     stamp.write_text(key, "ascii")

@@ -22,6 +22,7 @@ import xxhash
 
 from ..errors import UserError
 from ..text.draws import below, draws
+from ..text.placeholders import Marked, encode, words
 from ..text.ragged import spans, sums
 from ..text.segmentations import Sampler
 from ..text.tokenizer import Tokenizer
@@ -172,7 +173,7 @@ def key_of(files: Iterable[Path], tokenizers: Iterable[Tokenizer], options: Mapp
 
 def build_shards(
     folder: str | Path,
-    examples: Iterable[Sequence[str]],
+    examples: Iterable[Sequence[str | Marked]],
     tokenizers: Mapping[str, Tokenizer],
     *,
     key: str = "",
@@ -220,11 +221,15 @@ def build_shards(
     return Shards(folder, manifest)
 
 
-def _encode(examples: Iterable[Sequence[str]], writers: list[_Writer], longest: int) -> Counts:
+def _has_text(text: str | Marked) -> bool:
+    return bool(text.strip() if isinstance(text, str) else text.numbers)
+
+
+def _encode(examples: Iterable[Sequence[str | Marked]], writers: list[_Writer], longest: int) -> Counts:
     read = kept = empty = long = 0
     iterator = iter(examples)
     while chunk := list(islice(iterator, CHUNK)):
-        full = [example for example in chunk if all(example[side].strip() for side in range(len(writers)))]
+        full = [example for example in chunk if all(_has_text(example[side]) for side in range(len(writers)))]
         sides = [writer.encode([example[side] for example in full]) for side, writer in enumerate(writers)]
         fits = [all(row.tokens <= longest for row in rows) for rows in zip(*sides, strict=True)]
         for writer, side in zip(writers, sides, strict=True):
@@ -262,10 +267,12 @@ class _Writer:
         self.columns["table.offsets"] = _Column(folder / f"{name}.table.offsets", np.dtype(np.int64))
         self.columns["table.offsets"].append([0])
 
-    def encode(self, texts: list[str]) -> list[_Row]:
+    def encode(self, texts: list[str | Marked]) -> list[_Row]:
         if self.sampler is None:
-            return [_Row(ids, len(ids)) for ids in self.tokenizer.encode_many(texts)]
-        lines = [self.tokenizer.words(text) for text in texts]
+            plain = iter(self.tokenizer.encode_many([text for text in texts if isinstance(text, str)]))
+            rows = (next(plain) if isinstance(text, str) else encode(self.tokenizer, text) for text in texts)
+            return [_Row(ids, len(ids)) for ids in rows]
+        lines = [words(self.tokenizer, text) for text in texts]
         new = sorted({word for line in lines for word in line if word not in self.words})
         for first in range(0, len(new), CHUNK):
             self._add_words(new[first : first + CHUNK])

@@ -19,9 +19,12 @@ from ..model.hardware import Choices
 from ..model.layout import Layout
 from ..model.model import Model
 from ..model.plan import Head, Step, Tokens
+from .constraints import Demands
+from .ensemble import Together
 from .options import Hypothesis, Options
 from .search import Row, Search, search
 from .stepper import Stepper, stepper
+from .wanted import Wanted
 from .workers import Stopped, side_by_side
 
 Answers = list[Hypothesis]
@@ -31,39 +34,45 @@ FEW_HYPOTHESES = 32  # whose steps one thread makes sooner than two, which wait 
 
 
 def decode(
-    model: Model,
+    model: Model | Sequence[Model],
     inputs: Sequence[Sequence[int]],
     options: Options | None = None,
     choices: Choices | None = None,
+    wanted: Sequence[Wanted | None] | None = None,
 ) -> list[Answers]:
     """Hypotheses for every input, best first, in the order given; see `Options`.
 
     Inputs are token ids as the model was trained on them (a source's end token included, if it was). For a decoder-only
     model they are prompts, and the answer is what follows. An empty input has one empty answer of score 0. UserError
     names the first input that holds an unknown id or is longer than the model's positions.
+
+    Several models are decoded as one (see `ensemble`). `wanted` is what each input asks of its own answer.
     """
     answers: list[Answers] = [[] for _ in inputs]
-    for number, found in decode_stream(model, inputs, options, choices):
+    for number, found in decode_stream(model, inputs, options, choices, wanted):
         answers[number] = found
     return answers
 
 
 def decode_stream(
-    model: Model,
+    model: Model | Sequence[Model],
     inputs: Sequence[Sequence[int]],
     options: Options | None = None,
     choices: Choices | None = None,
+    wanted: Sequence[Wanted | None] | None = None,
+    watched: bool = False,
 ) -> Iterator[tuple[int, Answers]]:
     """The same, one (number of the input, hypotheses) at a time, as they finish. The longest inputs come first.
+    `watched`: after each step, also the likeliest hypothesis so far of every unfinished input.
 
     On a CPU with several threads, batches are decoded side by side, each on one thread; they hold no more rows than
     give every thread some. A lone batch of few hypotheses takes one thread: its products are too small to share.
     """
     options = options or Options()
-    decoded = Decoded(model, options, choices)
+    decoded = decoded_as_one(model, options, choices)
+    demands = _checked(decoded, inputs, wanted)
     numbers = []
     for number, ids in enumerate(inputs):
-        decoded.check(number, ids)
         if len(ids) or decoded.prompted:
             numbers.append(number)
         else:
@@ -75,9 +84,9 @@ def decode_stream(
     apart = threads > 1 and (len(batches) > 1 or len(numbers) * options.slots < FEW_HYPOTHESES)
 
     def work(some: list[int], stopped: Stopped) -> Iterator[tuple[int, Answers]]:
-        return _batch(decoded, some, [inputs[number] for number in some], stopped)
+        return _batch(decoded, some, [inputs[number] for number in some], demands, stopped, watched)
 
-    training = model.training  # the caller's mode comes back with the last answer
+    training = [model.training for model in decoded.models]  # the callers' modes come back with the last answer
     with products.threads(1 if apart else threads):
         try:
             if apart:
@@ -86,7 +95,43 @@ def decode_stream(
                 for some in batches:
                     yield from work(some, lambda: False)
         finally:
-            model.train(training)
+            for model, mode in zip(decoded.models, training, strict=True):
+                model.train(mode)
+
+
+def watch(
+    model: Model | Sequence[Model],
+    ids: Sequence[int],
+    options: Options | None = None,
+    choices: Choices | None = None,
+    wanted: Wanted | None = None,
+) -> Iterator[Hypothesis]:
+    """The likeliest hypothesis so far after each step, and at last the answer to one input.
+
+    What is under way is scored by its log-probability, without a length penalty. A beam changes its mind: a later
+    hypothesis need not begin like an earlier one, nor the answer like the last of them.
+    """
+    for _, found in decode_stream(model, [ids], options, choices, wanted and [wanted], watched=True):
+        yield found[0]
+
+
+def decoded_as_one(models: Model | Sequence[Model], options: Options, choices: Choices | None) -> Decoded | Together:
+    """What of a model, or of several together, is decoded."""
+    if isinstance(models, Model):
+        return Decoded(models, options, choices)
+    return Together([Decoded(model, options, choices) for model in models])
+
+
+def _checked(
+    decoded: Decoded | Together, inputs: Sequence[Sequence[int]], wanted: Sequence[Wanted | None] | None
+) -> Demands | None:
+    """What the inputs ask of their answers (None: nothing); UserError for the first input that cannot be answered."""
+    for number, ids in enumerate(inputs):
+        decoded.check(number, ids)
+    if wanted is None and not decoded.options.constrained:
+        return None
+    longest = [decoded.longest(len(ids)) if len(ids) or decoded.prompted else 0 for ids in inputs]
+    return Demands(decoded.options, decoded.vocab, longest, wanted)
 
 
 class Decoded:
@@ -94,8 +139,9 @@ class Decoded:
 
     def __init__(self, model: Model, options: Options, choices: Choices | None = None) -> None:
         self.model, self.options, self.choices = model, options, choices
+        self.models = [model]
         self.head = self._head()
-        self.stream = self.head.streams[0]
+        self.stream, self.vocab = self.head.streams[0], self.head.outputs
         others = {
             attend.stream
             for step in model.plan.steps
@@ -118,16 +164,17 @@ class Decoded:
         raise UserError("this model has no next_token head, so it cannot be decoded")
 
     def _check_ids(self) -> None:
-        options, vocab = self.options, self.head.outputs
+        options, vocab = self.options, self.vocab
         if self.source is not None and options.start is None:
             raise UserError("start = None; a decoder over a source needs a first token")
         named = (options.start, options.end, options.forced_first, options.forced_last)
-        for token in (*(t for t in named if t is not None), *options.banned, *options.logit_bias):
+        banned = (*options.banned, *options.restricted, *(t for phrase in options.banned_phrases for t in phrase))
+        for token in (*(t for t in named if t is not None), *banned, *options.logit_bias):
             if not 0 <= token < vocab:
                 raise UserError(f"token id {token} in the decoding options; the model's vocabulary has {vocab}")
 
     def check(self, number: int, ids: Sequence[int]) -> None:
-        """UserError if an input cannot be read by the model."""
+        """UserError if an input cannot be read by the model, or no answer to it is as long as it should be."""
         stream = self.source or self.stream
         embedding = self.model.plan.stream(stream).embedding
         assert isinstance(embedding, Tokens), "only token streams are decoded over"
@@ -137,6 +184,8 @@ class Decoded:
             raise UserError(f"input {number} has {len(ids)} tokens; this model has {capacity} positions: shorten it")
         if len(ids) and not 0 <= min(ids) <= max(ids) < embedding.vocab:
             raise UserError(f"input {number} holds a token id outside 0 to {embedding.vocab - 1}")
+        if (least := self.options.min_length) and (most := self.longest(len(ids))) < least:
+            raise UserError(f"input {number}: min_length = {least}, and its longest answer has {most} tokens")
 
     def longest(self, tokens: int) -> int:
         """The most tokens of an answer, which learned positions may limit further."""
@@ -174,30 +223,44 @@ class Decoded:
 
 
 def _batch(
-    decoded: Decoded, numbers: list[int], inputs: list[Sequence[int]], stopped: Stopped
+    decoded: Decoded | Together,
+    numbers: list[int],
+    inputs: list[Sequence[int]],
+    demands: Demands | None,
+    stopped: Stopped,
+    watched: bool,
 ) -> Iterator[tuple[int, Answers]]:
     options = decoded.options
     rows = [Row(number, decoded.longest(len(ids))) for number, ids in zip(numbers, inputs, strict=True)]
-    limits = Limits(options, decoded.head.outputs, decoded.device)
+    limits = Limits(options, decoded.vocab, decoded.device)
+    constraints = None if demands is None else demands.constraints(numbers)
     # Inference mode must not stay on while the caller has the answers of a half-finished batch.
     with torch.inference_mode():
         decoded.evaluate()
         steps, logits = decoded.begin(inputs)
-        finding = search(rows, options, decoded.head.outputs)
+        finding = search(rows, options, constraints)
     gone: set[int] = set()
     length = 1
     while not stopped():
         with torch.inference_mode():
             logits, logprobs = limits.apply(logits, length, [row.longest for row in rows])
+            if constraints is not None:
+                constraints.apply(logits, logprobs, length)
             choice = finding.choose(logits, logprobs, length)
+            if constraints is not None:
+                constraints.follow(choice.tokens, choice.parents, choice.finished)
             new = [row for row in choice.finished if row not in gone]
             found = [(rows[row].number, finding.answers(row)) for row in new]
             gone.update(new)
+            if watched:
+                found += [(row.number, [finding.so_far(at)]) for at, row in enumerate(rows) if at not in gone]
             tokens, parents = choice.tokens, choice.parents
             if gone and len(gone) < len(rows) and _worth_leaving(len(gone), len(rows)):
                 stay = [row for row in range(len(rows)) if row not in gone]
                 rows = [rows[row] for row in stay]
                 tokens, parents = _leave(stay, tokens, parents, options.slots, steps, finding)
+                if constraints is not None:
+                    constraints.keep(stay)
                 gone.clear()
             if len(gone) < len(rows):
                 decoded.evaluate()

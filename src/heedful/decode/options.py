@@ -23,6 +23,7 @@ LIMITS = {
     "max_extra": (0, 100_000),
     "max_length": (1, 10**7),
     "min_length": (0, 10**7),
+    "no_repeat_ngram": (0, 10**6),
 }
 
 
@@ -48,6 +49,11 @@ class Options:
     the first and at the last possible position. `banned` tokens are never chosen (the other chances stay as they are);
     `logit_bias` is added to logits. `min_length` bans the end token before that many tokens, itself included.
 
+    `banned_phrases` are lists of ids that no answer holds. `restricted` ids are banned where an input does not list
+    them as its own (`Wanted.once`). With `no_repeat_ngram` n, no n-gram of ids stands in an answer twice (0: off); it
+    yields to a prefix and to what is required, and where nothing else could be said. See `Wanted` for what one input
+    may ask of its answer.
+
     Sentences are decoded in batches of `batch`, near lengths together; answers do not depend on it beyond rounding.
     """
 
@@ -67,6 +73,9 @@ class Options:
     forced_last: int | None = None
     banned: tuple[int, ...] = ()
     logit_bias: Mapping[int, float] = field(default_factory=dict)
+    banned_phrases: tuple[tuple[int, ...], ...] = ()
+    restricted: tuple[int, ...] = ()
+    no_repeat_ngram: int = 0
     batch: int = 32
     logprobs: bool = False
 
@@ -89,6 +98,16 @@ class Options:
     def slots(self) -> int:
         """Hypotheses of a sentence that are alive at a time."""
         return self.beam if self.sampling is None else self.best
+
+    @property
+    def constrained(self) -> bool:
+        """Whether what may be said next depends on what has been said."""
+        return bool(self.banned_phrases or self.restricted or self.no_repeat_ngram)
+
+    @property
+    def cut(self) -> bool:
+        """Whether an answer that reaches its longest length is cut there; if not, it must end."""
+        return self.end is None or self.slots == 1 or self.sampling is not None or self.length_penalty == "hf"
 
     def longest(self, tokens: int) -> int:
         """The most tokens of an answer to an input of so many, the end token included."""

@@ -8,13 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from .options import Hypothesis, Options
 from .sampling import draw, uniforms
+
+if TYPE_CHECKING:
+    from .constraints import Constraints
+
+# Of each row: log-probabilities of the whole, tokens, parents, log-probabilities of the tokens; each [rows, candidates].
+Candidates = tuple[Tensor, Tensor, Tensor, Tensor]
 
 # Where a beam has fewer hypotheses than places; nothing real is as unlikely.
 UNREAL = -1e9
@@ -57,6 +63,10 @@ class Search(Protocol):
 
     def answers(self, row: int) -> list[Hypothesis]:
         """The best hypotheses of a finished row, best first."""
+        ...
+
+    def so_far(self, row: int) -> Hypothesis:
+        """The likeliest hypothesis of an unfinished row."""
         ...
 
     def keep(self, rows: Sequence[int]) -> None:
@@ -111,7 +121,7 @@ def answer(node: Node | None, options: Options, score: float, finished: bool) ->
 class Chains:
     """Greedy search and sampling: each hypothesis goes its own way. Samples are slots of a row."""
 
-    def __init__(self, rows: Sequence[Row], options: Options, vocab: int) -> None:
+    def __init__(self, rows: Sequence[Row], options: Options) -> None:
         self.rows, self.options, self.slots = list(rows), options, options.slots
         self.nodes: list[list[Node | None]] = [[None] * self.slots for _ in rows]
         self.ended: list[list[Hypothesis | None]] = [[None] * self.slots for _ in rows]
@@ -123,8 +133,8 @@ class Chains:
     def choose(self, logits: Tensor, logprobs: Tensor, length: int) -> Choice:
         rows, slots = len(self.rows), self.slots
         if logprobs.shape[0] == rows and slots > 1:  # the first token: all slots draw from the same distribution
-            logprobs = logprobs.repeat_interleave(slots, 0)
-        tokens = self._tokens(logits, logprobs, length)
+            logits, logprobs = (scores.repeat_interleave(slots, 0) for scores in (logits, logprobs))
+        tokens = self._tokens(logits, length)
         logprob_list = logprobs.gather(1, tokens[:, None])[:, 0].tolist()
         token_list = tokens.tolist()
         finished = []
@@ -137,17 +147,19 @@ class Chains:
                 finished.append(number)
         return Choice(tokens, None, finished)
 
-    def _tokens(self, logits: Tensor, logprobs: Tensor, length: int) -> Tensor:
+    def _tokens(self, logits: Tensor, length: int) -> Tensor:
+        # Logits, because two that differ in the last bit may have the same log-probability; and because constraints
+        # raise some of them.
         sampling = self.options.sampling
-        if sampling is None:  # logits, because two that differ in the last bit may have the same log-probability
+        if sampling is None:
             return _largest(logits)
         at = lambda numbers: float(numbers[min(length, len(numbers)) - 1])  # rows that have ended draw anything
         chances = [at(numbers) for row in self.uniforms for numbers in row]
-        return draw(logprobs, torch.tensor(chances, dtype=torch.float64, device=logprobs.device), sampling)
+        return draw(logits, torch.tensor(chances, dtype=torch.float64, device=logits.device), sampling)
 
     def _extend(self, row: int, slot: int, token: int, logprob: float, last: bool) -> None:
         before = self.nodes[row][slot]
-        if math.isnan(logprob):
+        if not logprob > -math.inf:  # not a number, or nothing may be said
             self.ended[row][slot] = answer(before, self.options, -math.inf, False)
             return
         node = Node(token, logprob + (before.total if before else 0.0), logprob, before)
@@ -161,6 +173,11 @@ class Chains:
     def answers(self, row: int) -> list[Hypothesis]:
         found = [hypothesis for hypothesis in self.ended[row] if hypothesis is not None]
         return sorted(found, key=lambda hypothesis: -hypothesis.score)
+
+    def so_far(self, row: int) -> Hypothesis:
+        open_ = [node for node, ended in zip(self.nodes[row], self.ended[row], strict=True) if node and not ended]
+        node = max(open_, key=lambda node: node.total)
+        return answer(node, self.options, node.total, False)
 
     def keep(self, rows: Sequence[int]) -> None:
         self.rows = [self.rows[row] for row in rows]
@@ -206,7 +223,7 @@ class Beam:
     if as many end. Rows where nothing ends, which is nearly all of the time, cost no more than a look at their tokens.
     """
 
-    def __init__(self, rows: Sequence[Row], options: Options, vocab: int) -> None:
+    def __init__(self, rows: Sequence[Row], options: Options) -> None:
         self.options, self.beam = options, options.beam
         self.sentences = [Sentence(row.longest) for row in rows]
         self.totals: Tensor | None = None
@@ -219,15 +236,7 @@ class Beam:
             last = [number for number, sentence in enumerate(self.sentences) if length >= sentence.longest]
             if last:
                 logprobs = _only(logprobs, last, slots, self.options.end)
-        values, tokens = top(logprobs, 2 * beam)
-        per = values.shape[1]
-        totals = values.view(rows, slots, per)
-        if self.totals is not None:
-            totals = totals + self.totals[:, :, None]
-        totals, where = totals.flatten(1).topk(min(2 * beam, slots * per), -1)
-        own = values.view(rows, slots * per).gather(1, where)
-        tokens = tokens.view(rows, slots * per).gather(1, where)
-        parents = where // per
+        totals, tokens, parents, own = self.candidates(logprobs, slots, length)
         ranks, finished = self._ranks(totals.tolist(), tokens.tolist(), parents.tolist(), own.tolist(), length)
         if ranks is None:
             self.totals = totals[:, :beam]
@@ -237,6 +246,18 @@ class Beam:
         index = index.clamp(min=0)
         self.totals = totals.gather(1, index).where(real, 2 * UNREAL)
         return Choice(tokens.gather(1, index).flatten(), parents.gather(1, index), finished)
+
+    def candidates(self, logprobs: Tensor, slots: int, length: int) -> Candidates:
+        """The 2 x beam likeliest continuations of each row, likeliest first."""
+        rows, count = len(self.sentences), 2 * self.beam
+        values, tokens = top(logprobs, count)
+        per = values.shape[1]
+        totals = values.view(rows, slots, per)
+        if self.totals is not None:
+            totals = totals + self.totals[:, :, None]
+        totals, where = totals.flatten(1).topk(min(count, slots * per), -1)
+        pick = lambda given: given.view(rows, slots * per).gather(1, where)
+        return totals, pick(tokens), where // per, pick(values)
 
     def _ranks(
         self,
@@ -255,7 +276,7 @@ class Beam:
             if not sentence.done:
                 best = tokens[row]
                 plain = len(best) >= beam and end not in best[:beam] and length < sentence.longest
-                if plain and totals[row][0] == totals[row][0]:
+                if plain and totals[row][0] > UNREAL:
                     sentence.steps.append((best[:beam], parents[row][:beam], own[row][:beam]))
                     sentence.done = bool(sentence.ended) and self.is_done(sentence, totals[row][0], length)
                 else:
@@ -277,7 +298,8 @@ class Beam:
     ) -> list[int]:
         """Candidates, best first, end (only among the first `beam`) or live on; the ranks of those that do."""
         idle = [-1] * self.beam
-        if any(total != total for total in totals):  # not numbers: the row is left with what it has
+        # Not numbers, or nothing that may be said: the row is left with what it has.
+        if any(total != total for total in totals) or not max(totals, default=-math.inf) > UNREAL:
             sentence.done = True
             return idle
         last = length >= sentence.longest
@@ -334,6 +356,11 @@ class Beam:
             found.append(Hypothesis(ids, ended.score, ended.finished, logprobs if options.logprobs else None))
         return found
 
+    def so_far(self, row: int) -> Hypothesis:
+        sentence = self.sentences[row]
+        ids, logprobs = sentence.chain(0, len(sentence.steps))
+        return Hypothesis(ids, sum(logprobs), False, logprobs if self.options.logprobs else None)
+
     def keep(self, rows: Sequence[int]) -> None:
         self.sentences = [self.sentences[row] for row in rows]
         if self.totals is not None:
@@ -349,8 +376,12 @@ def _only(logprobs: Tensor, rows: Sequence[int], slots: int, token: int | None) 
     return masked.view(logprobs.shape)
 
 
-def search(rows: Sequence[Row], options: Options, vocab: int) -> Search:
-    """The search that the options ask for."""
+def search(rows: Sequence[Row], options: Options, constraints: Constraints | None = None) -> Search:
+    """The search that the options ask for; a beam is shared out where some rows require something."""
     if options.sampling is not None or options.beam == 1:
-        return Chains(rows, options, vocab)
-    return Beam(rows, options, vocab)
+        return Chains(rows, options)
+    if constraints is not None and constraints.requiring:
+        from .banks import BankedBeam
+
+        return BankedBeam(rows, options, constraints)
+    return Beam(rows, options)

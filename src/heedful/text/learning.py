@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
-from .pipeline import BYTES, CONTROLS, SPACE, control
+from .pipeline import BYTES, CONTROLS, SPACE, control, placeholder
 
 LONGEST_PIECE = 24
 LONGEST_UNIGRAM = 16  # a lattice has so many edges at each character
@@ -45,9 +45,10 @@ def alphabet(words: Counter[str], most: int) -> list[str]:
     return sorted(sorted(counts, key=lambda character: (-counts[character], character))[:most])
 
 
-def reserved(tags: Sequence[str], byte_tokens: bool) -> list[str]:
-    """The entries before all text pieces: controls, tags, byte tokens; their positions are their ids."""
-    return [*map(control, CONTROLS), *map(control, tags), *(BYTES if byte_tokens else ())]
+def reserved(tags: Sequence[str], placeholders: int, byte_tokens: bool) -> list[str]:
+    """The entries before all text pieces: controls, tags, placeholders, byte tokens; their positions are their ids."""
+    marks = [*map(control, CONTROLS), *map(control, tags), *map(placeholder, range(1, placeholders + 1))]
+    return [*marks, *(BYTES if byte_tokens else ())]
 
 
 def bpe(words: Counter[str], size: int, first: list[str], letters: list[str], byte_level: bool) -> models.BPE:

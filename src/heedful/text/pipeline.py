@@ -18,7 +18,7 @@ from tokenizers import Regex, decoders, normalizers, pre_tokenizers
 Kind = Literal["bpe", "unigram", "bytes", "characters"]
 KINDS: tuple[Kind, ...] = ("bpe", "unigram", "bytes", "characters")
 
-# The order is the ids: pad 0, start 1, end 2, unknown 3. Tag tokens follow.
+# The order is the ids: pad 0, start 1, end 2, unknown 3. Tag tokens follow, then placeholders.
 CONTROLS = ("<pad>", "<s>", "</s>", "<unk>")
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
@@ -33,6 +33,11 @@ LONGEST_WORD = 64
 def control(name: str) -> str:
     """The vocabulary entry of a control or tag token, for example " </s>": it begins with a space, text never does."""
     return " " + name
+
+
+def placeholder(number: int) -> str:
+    """The vocabulary entry of placeholder 1, 2, ...: it stands for something that is not to be translated."""
+    return control(f"<ph{number}>")
 
 
 def meaning(lowercase: bool) -> normalizers.Normalizer:

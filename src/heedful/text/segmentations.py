@@ -68,9 +68,8 @@ class Sampler:
         lengths = np.zeros(rows, np.int64)
         lengths[:: self.count + 1] = [len(tokens) for tokens in own]
         blocks = []
-        for chosen in self._blocks(words):
-            tokens, sizes = self._model.draw([words[word] for word in chosen], self.count)
-            places = (np.array(chosen)[:, None] * (self.count + 1) + 1 + np.arange(self.count)).ravel()
+        for chosen, tokens, sizes in self._draw(words, own):
+            places = (np.array(chosen, np.int64)[:, None] * (self.count + 1) + 1 + np.arange(self.count)).ravel()
             lengths[places] = sizes
             blocks.append((places, tokens))
         blocks.append((np.arange(0, rows, self.count + 1), np.array([t for word in own for t in word], np.int64)))
@@ -80,9 +79,17 @@ class Sampler:
             everything[spans(starts[places], lengths[places])] = tokens
         return Segmentations(everything, starts, self.count)
 
+    def _draw(self, words: Sequence[str], own: list[list[int]]) -> Iterator[tuple[list[int], Ids, Ids]]:
+        """Some words' numbers, and their segmentations' tokens and lengths. A control token is always whole."""
+        marks = [number for number, word in enumerate(words) if word.startswith(" ")]
+        whole = np.repeat(np.array([own[number][0] for number in marks], np.int64), self.count)
+        yield marks, whole, np.ones_like(whole)
+        for chosen in self._blocks(words):
+            yield chosen, *self._model.draw([words[word] for word in chosen], self.count)
+
     def _blocks(self, words: Sequence[str]) -> Iterator[list[int]]:
-        """The words' numbers, near lengths together, so that little is computed for padding."""
-        order = sorted(range(len(words)), key=lambda word: len(words[word]))
+        """The numbers of words but control tokens, near lengths together, so that little is computed for padding."""
+        order = sorted((n for n, word in enumerate(words) if not word.startswith(" ")), key=lambda n: len(words[n]))
         while order:
             cells = self.count * self._model.cells(words[order[0]])
             size = max(1, BLOCK // cells)

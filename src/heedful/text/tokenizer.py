@@ -18,14 +18,27 @@ from tokenizers import models, pre_tokenizers
 
 from ..errors import UserError
 from . import learning
-from .pipeline import BYTES, CONTROLS, KINDS, Kind, control, decoder, meaning, normaliser, splitter, without_surrogates
+from .pipeline import (
+    BYTES,
+    CONTROLS,
+    KINDS,
+    SPACE,
+    Kind,
+    control,
+    decoder,
+    meaning,
+    normaliser,
+    placeholder,
+    splitter,
+    without_surrogates,
+)
 
 
 class Tokenizer:
     """A vocabulary with the way from text to its ids and back.
 
-    `decode(encode(text)) == normalise(text)` for any text. Control and tag tokens are reachable by id only: text that
-    looks like one ("</s>", "<2de>") stays text. Lone surrogates become U+FFFD.
+    `decode(encode(text)) == normalise(text)` for any text. Control tokens, tags and placeholders are reachable by id
+    only: text that looks like one ("</s>", "<2de>") stays text. Lone surrogates become U+FFFD.
     """
 
     pad, start, end, unknown = 0, 1, 2, 3
@@ -39,11 +52,14 @@ class Tokenizer:
         self._meaning = meaning(lowercase)
         vocabulary = self._backend.get_vocab()
         self._pieces = sorted(vocabulary, key=lambda piece: vocabulary[piece])
-        self._tags = {piece[1:]: number for number, piece in enumerate(self._pieces) if piece.startswith(" ")}
+        marks = {piece: number for number, piece in enumerate(self._pieces) if piece.startswith(" ")}
+        known = itertools.takewhile(marks.__contains__, map(placeholder, itertools.count(1)))
+        self.placeholders = tuple(marks.pop(piece) for piece in list(known))  # the ids of placeholder 1, 2, ...
+        self._tags = {piece[1:]: number for piece, number in marks.items()}
 
     @property
     def vocab_size(self) -> int:
-        """How many ids there are: control, tag and byte tokens included."""
+        """How many ids there are: control tokens, tags, placeholders and byte tokens included."""
         return len(self._pieces)
 
     @property
@@ -70,10 +86,15 @@ class Tokenizer:
         clean = [without_surrogates(text) for text in texts]
         return [list(one.ids) for one in self._backend.encode_batch_fast(clean, add_special_tokens=False)]
 
-    def decode(self, ids: Iterable[int]) -> str:
-        """The text of any ids; control and tag tokens are left out, bytes that are not UTF-8 become U+FFFD."""
-        pieces = (self._pieces[number] for number in ids)
-        return str(self._decoder.decode([piece for piece in pieces if not piece.startswith(" ")]))
+    def decode(self, ids: Iterable[int], inside: bool = False) -> str:
+        """The text of any ids; controls, tags and placeholders are left out, bytes that are not UTF-8 become U+FFFD.
+
+        `inside` keeps the space in front, which a text has only where it goes on.
+        """
+        pieces = [piece for piece in (self._pieces[number] for number in ids) if not piece.startswith(" ")]
+        if inside and pieces:
+            pieces.insert(0, "Ġ" if self.kind == "bytes" else SPACE)
+        return str(self._decoder.decode(pieces))
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """The written form of each id, to be looked at: "▁dog", "</s>", "<0xC3>"."""
@@ -83,15 +104,20 @@ class Tokenizer:
         """For each token of `encode(text)` the number of its word (see `words`)."""
         return list(self._backend.encode(without_surrogates(text), add_special_tokens=False).word_ids)  # type: ignore[arg-type]
 
-    def words(self, text: str) -> list[str]:
-        """The words a text is cut into, in their written form: encoding never joins across them."""
+    def words(self, text: str, inside: bool = False) -> list[str]:
+        """The words a text is cut into, in their written form: encoding never joins across them.
+
+        `inside` leaves out the space that is put in front of a text, for one that goes on.
+        """
         normal = self._backend.normalizer.normalize_str(without_surrogates(text))
-        return [word for word, _ in self._backend.pre_tokenizer.pre_tokenize_str(normal)]
+        return [word for word, _ in self._backend.pre_tokenizer.pre_tokenize_str(normal[inside:])]
 
     def encode_words(self, words: Sequence[str]) -> list[list[int]]:
-        """The ids of each word of `words(text)`."""
+        """The ids of each word of `words(text)`; the written form of a control token (`pipeline`) is its id."""
         model = self._backend.model
-        return [[token.id for token in model.tokenize(word)] for word in words]
+        return [
+            [self.ids[word]] if word.startswith(" ") else [token.id for token in model.tokenize(word)] for word in words
+        ]
 
     @cached_property
     def ids(self) -> dict[str, int]:
@@ -158,21 +184,25 @@ def train_tokenizer(
     lowercase: bool = False,
     digits: bool = False,
     tags: Sequence[str] = (),
+    placeholders: int = 0,
 ) -> Tokenizer:
     """Learn a vocabulary of at most `size` ids from lines of text; the same lines give the same file.
 
     bpe (Sennrich et al. 2016), unigram (Kudo 2018) and characters spell what they do not know with byte tokens; bytes
     is byte-pair encoding over UTF-8 bytes, as in GPT-2. `digits` makes every digit a token of its own. `tags` are
-    control tokens for ids 4, 5, ...; the names are free ("<2de>"). A small corpus may give fewer than `size` ids.
+    control tokens for ids 4, 5, ...; the names are free ("<2de>"). So many `placeholders` follow them. A small corpus
+    may give fewer than `size` ids.
     """
     if kind not in KINDS:
         raise UserError(f"tokenizer kind {kind!r} is not known; there are {', '.join(KINDS)}")
-    if len(set(tags)) < len(tags) or not all(tags) or set(tags) & set(CONTROLS):
+    reserved = {*CONTROLS, *(placeholder(number)[1:] for number in range(1, placeholders + 1))}
+    if len(set(tags)) < len(tags) or not all(tags) or set(tags) & reserved:
         raise UserError(f"tags {', '.join(map(repr, tags))} must be distinct, not empty and not one of {CONTROLS}")
-    first = learning.reserved(tags, byte_tokens=kind != "bytes")
+    first = learning.reserved(tags, placeholders, byte_tokens=kind != "bytes")
     least = len(first) + (256 if kind == "bytes" else 1)
     if size < least:
-        raise UserError(f"tokenizer size {size} is below {least}: control tokens, {len(tags)} tags and the bytes")
+        named = f"control tokens, {len(tags)} tags" + (f", {placeholders} placeholders" if placeholders else "")
+        raise UserError(f"tokenizer size {size} is below {least}: {named} and the bytes")
     normal, split = normaliser(kind, lowercase), splitter(kind, digits)
     words = learning.count_words(map(without_surrogates, lines), normal, split)
     if not words:
