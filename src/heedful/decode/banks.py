@@ -99,20 +99,20 @@ def _shares(sizes: dict[int, int], places: int) -> dict[int, int]:
         n = len(sizes)
         banks = sorted(sizes)
         base = places // n
-        sh = {b: base for b in banks}
-        sh[banks[-1]] += places - base*n
+        sh = dict.fromkeys(banks, base)
+        sh[banks[-1]] += places - base * n
         for i in reversed(range(n)):
             b = banks[i]
             over = sh[b] - sizes[b]
             if over > 0 and i > 0:
                 sh[b] -= over
-                sh[banks[i-1]] += over
+                sh[banks[i - 1]] += over
         return sh
     shares = dict.fromkeys(sorted(sizes, reverse=True), 0)
     if VARIANT == "spread" and len(shares) > places:
         order = list(shares)
         n = len(order)
-        pick = sorted({round(i*(n-1)/max(1,places-1)) for i in range(places)})
+        pick = sorted({round(i * (n - 1) / max(1, places - 1)) for i in range(places)})
         shares = dict.fromkeys([order[i] for i in pick], 0)
     while places > 0:
         hungry = [bank for bank, share in shares.items() if share < sizes[bank]]

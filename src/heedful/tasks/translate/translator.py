@@ -152,9 +152,15 @@ class Translator:
             own = dataclasses.replace(options, restricted=restricted, banned=banned)
             asked = [Asked(sentence, way, self, before, own) for sentence in alike]
             sources = [ids for one in asked for ids in one.sources]
-            found = iter(self.search(sources, own, [Wanted(once=once) for one in asked for once in one.once] if guarded else None))
+            found = iter(
+                self.search(
+                    sources, own, [Wanted(once=once) for one in asked for once in one.once] if guarded else None
+                )
+            )
             for one in asked:
                 one.finish([next(found) for _ in one.sources])
+
+
 def load(path: str | Path) -> Translator:
     """The translator in a model folder, or the finished model in a run's folder."""
     folder = Path(path)
