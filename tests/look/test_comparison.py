@@ -128,12 +128,20 @@ def test_as_many_sentences_as_promised_largest_change_first():
     shown = items(page)
     assert len(shown) == MOST_SENTENCES == page.count("<li ")
     kinds = [kind for kind, _ in shown]
-    told = re.search(r"less in (\d+), and as much in (\d+)\. Shown: (\d+) that gained, (\d+) that lost", page)
-    assert kinds.count("gained") == int(told[3])
-    assert kinds.count("lost") == int(told[4])
+    told = re.search(r"in (\d+) of 300 lines, less in (\d+), and .* Shown: (\d+) that gained, (\d+) that lost", page)
+    gained, lost, up, down = map(int, told.groups())
+    assert (kinds.count("gained"), kinds.count("lost")) == (up, down)
+    assert up == gained < MOST_SENTENCES // 2 < down < lost  # what one half cannot fill, the other does
     changes = [float(text.replace("−", "-")) for text in re.findall(r"<b>([+−][\d.]+) chrF2</b>", page)]
     assert [abs(change) for change in changes] == sorted(map(abs, changes), reverse=True)
     assert all((change > 0) == (kind == "gained") for change, kind in zip(changes, kinds, strict=True))
+
+
+def test_half_of_the_sentences_gained_where_there_are_enough():
+    made = references(600)
+    page = comparison_page(evaluate([made], {"a": spoiled(made, 0.5, 1), "b": spoiled(made, 0.5, 2)}, resamples=5))
+    kinds = [kind for kind, _ in items(page)]
+    assert kinds.count("gained") == kinds.count("lost") == MOST_SENTENCES // 2
 
 
 def test_several_systems_share_the_sentences():
@@ -163,7 +171,7 @@ def test_signatures_and_notes_are_on_the_page():
     shown = "".join(read(page).text)
     assert "nrefs:1|case:lc|eff:no|tok:13a|smooth:exp" in shown
     assert "nrefs:1|case:lc|tok:tercom" in shown
-    assert "Only 50 lines: intervals" in shown
+    assert "Note: only 50 lines: intervals" in shown
 
 
 LINES = st.lists(st.tuples(st.text(max_size=30), st.text(max_size=30), st.text(max_size=30)), min_size=1, max_size=4)

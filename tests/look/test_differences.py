@@ -43,8 +43,8 @@ def test_empty_texts():
 
 
 def test_very_long_texts_are_cut_and_not_compared():
-    found = mark("a" * 5000, ["b <i>"])
-    assert found.reference == f"{'a' * MOST_CHARACTERS}… <i>(3,500 more characters)</i>"
+    found = mark("<" * 5000, ["b <i>"])
+    assert found.reference == f"{'&lt;' * MOST_CHARACTERS}… <i>(3,500 more characters)</i>"
     assert found.hypotheses == ["b &lt;i&gt;"]
     assert mark("a " * (MOST_PIECES + 1), ["b"]).hypotheses == ["b"]
     assert plain("<b>") == "&lt;b&gt;"

@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from sacrebleu.metrics import BLEU, CHRF, TER
 
 from heedful.errors import UserError
+from heedful.measure import metrics
 from heedful.measure.metrics import MOSES, TOKENIZERS, Options, bleu, chrf, ter
 from heedful.measure.translation import Scorer
 
@@ -71,6 +72,17 @@ def test_moses_is_tokenised_then_lower_cased(tmp_path):
     assert score == theirs["BLEU"][0]
     assert f"|tok:sacremoses-{version('sacremoses')}[lang=de,escape=no,dashes=whole],then-lower-cased|" in signature
     assert "case:lc" in signature
+
+
+def test_the_same_in_any_portions(monkeypatch):
+    whole = ours(HYPOTHESES, [REFERENCE, OTHER], ter=True, moses="de")
+    monkeypatch.setattr(metrics, "LINES_AT_ONCE", 7)
+    assert ours(HYPOTHESES, [REFERENCE, OTHER], ter=True, moses="de") == whole
+
+
+def test_text_that_looks_tokenised_is_no_reason_to_print(caplog):
+    Scorer([["Ein Haus ."] * 200])(["Ein Haus ."] * 200)
+    assert caplog.records == []
 
 
 def test_exact_match_is_any_reference_as_written():

@@ -75,7 +75,7 @@ def _scores(evaluation: Evaluation) -> Section:
         f"<dt>{escape(name)}</dt><dd><code>{escape(signature)}</code></dd>"
         for name, signature in evaluation.signatures.items()
     )
-    notes = "".join(f'<p class="note">{escape(note[0].upper() + note[1:])}.</p>' for note in evaluation.notes)
+    notes = "".join(f'<p class="note">Note: {escape(note)}.</p>' for note in evaluation.notes)
     align: list[Align] = ["text", *["number"] * (len(names) + 1)]  # type: ignore[list-item]
     return Section(
         "Scores",
@@ -137,7 +137,9 @@ def _by_frequency(evaluation: Evaluation) -> Section:
     places = [place for place, part in enumerate(classes) if part.words]
     groups = [(classes[place].name, f"{classes[place].words:,}") for place in places]
     series = [(one.name, [one.frequencies[place].recall for place in places]) for one in evaluation.systems]
-    svg = bars_svg(groups, series, x_label="times in training", y_label="share of words found", percent=True)
+    wide = len(series) > 2
+    labels = {"x_label": "times in training", "y_label": "share of words found"}
+    svg = bars_svg(groups, series, **labels, percent=True, width=940 if wide else 480)
     rows = [
         [*group, *(f"{one.frequencies[place].recall:.1%}" for one in evaluation.systems)]
         for group, place in zip(groups, places, strict=True)
@@ -149,5 +151,5 @@ def _by_frequency(evaluation: Evaluation) -> Section:
         "Rare words",
         "The reference's words by how often the training text has them, and the share that the system wrote in the "
         "same line. Upper and lower case " + ("are alike." if evaluation.options.lowercase else "differ."),
-        (side_by_side(parts),) if len(evaluation.systems) < 3 else parts,
+        parts if wide else (side_by_side(parts),),
     )

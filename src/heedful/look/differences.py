@@ -24,8 +24,9 @@ class Marked(NamedTuple):
 
 def mark(reference: str, hypotheses: Sequence[str], fold: Callable[[str], str] = str) -> Marked:
     """Words are compared after `fold`; punctuation beside a word is compared by itself. All text is escaped."""
-    lines = [_cut(line) for line in (reference, *hypotheses)]
-    if any(len(line) > MOST_PIECES for line in lines) or max(map(len, (reference, *hypotheses))) > MOST_CHARACTERS:
+    texts = (reference, *hypotheses)
+    lines = [_cut(text) for text in texts] if max(map(len, texts)) <= MOST_CHARACTERS else []
+    if not lines or max(map(len, lines)) > MOST_PIECES:
         return Marked(plain(reference), [plain(line) for line in hypotheses])
     wanted, *written = ([fold(piece) for _, piece in line] for line in lines)
     # For each hypothesis: which of its pieces stands for which piece of the reference.
@@ -54,7 +55,7 @@ def _cut(line: str) -> list[tuple[str, str]]:
     """Pieces of a line, each (space before it, piece)."""
     return [
         (" " if place and not inside else "", piece.text)
-        for place, chunk in enumerate(line[: MOST_CHARACTERS + 1].split())
+        for place, chunk in enumerate(line.split())
         for inside, piece in enumerate(pieces(chunk))
     ]
 

@@ -72,6 +72,7 @@ td b{font-weight:650}
 td small{color:var(--soft);font-size:13px;font-weight:400;white-space:nowrap}
 td.number small{display:block}
 th.number{white-space:normal}
+figure+.scroll{margin-top:18px}
 .note{border-left:3px solid var(--bad);padding:2px 0 2px 12px;margin:16px 0 0}
 .signatures{display:grid;grid-template-columns:max-content 1fr;gap:2px 14px;margin:18px 0 0;font-size:13px;
 color:var(--soft)}

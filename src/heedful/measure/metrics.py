@@ -20,6 +20,7 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 from ..errors import UserError
 
 MOSES = "BLEU (Moses)"
+LINES_AT_ONCE = 1000  # sacreBLEU keeps all n-grams of the references it is given: some 60 KB a line
 # How --tokenize may split lines for BLEU, and what has to be installed for it. sacreBLEU's spm and flores would fetch a
 # model from the network, so they are not here.
 TOKENIZERS = {
@@ -48,19 +49,33 @@ class Options:
 
 
 class Metric:
-    """One metric and what it needs of the references, prepared once for all systems."""
+    """One metric of sacreBLEU with the references. `prepare` is done to every line of both sides first."""
 
-    def __init__(self, name: str, sacre: Any, formula: Callable[[np.ndarray], np.ndarray], signature: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        sacre: Any,
+        formula: Callable[[np.ndarray], np.ndarray],
+        references: Sequence[Sequence[str]],
+        prepare: Callable[[str], str] = str,
+    ) -> None:
         self.name = name
         self.formula = formula
         self.lower_is_better = name == "TER"
-        self.signature = signature or str(sacre.get_signature())
-        self.prepare: Callable[[str], str] = str
         self._sacre = sacre
+        self._prepare = prepare
+        self._references = [list(map(prepare, one)) for one in references]
+        sacre._cache_references([one[:1] for one in references])  # the signature wants to know how many sets
+        self.signature = str(sacre.get_signature())
 
     def statistics(self, hypotheses: Sequence[str]) -> np.ndarray:
         """[lines, numbers]: what sacreBLEU adds up over lines; what the columns mean is the formula's business."""
-        return np.array(self._sacre._extract_corpus_statistics([self.prepare(line) for line in hypotheses], None))
+        rows: list[list[float]] = []
+        for start in range(0, len(hypotheses), LINES_AT_ONCE):
+            part = slice(start, start + LINES_AT_ONCE)
+            lines = list(map(self._prepare, hypotheses[part]))
+            rows += self._sacre._extract_corpus_statistics(lines, [one[part] for one in self._references])
+        return np.array(rows)
 
     def score(self, statistics: np.ndarray) -> float:
         """The corpus score of at least one line's statistics, 0 to 100 (TER: 0 and up); sacreBLEU's to the last bit."""
@@ -74,12 +89,12 @@ def metrics(references: Sequence[Sequence[str]], options: Options) -> dict[str, 
     """
     lower = options.lowercase
     found = [
-        Metric("BLEU", _bleu(references, lower, options.tokenize), bleu),
-        Metric("chrF2", CHRF(lowercase=lower, references=references), chrf),
-        Metric("chrF2++", CHRF(word_order=2, lowercase=lower, references=references), chrf),
+        Metric("BLEU", _bleu(lower, options.tokenize), bleu, references),
+        Metric("chrF2", CHRF(lowercase=lower), chrf, references),
+        Metric("chrF2++", CHRF(word_order=2, lowercase=lower), chrf, references),
     ]
     if options.ter:
-        found.append(Metric("TER", TER(references=references), ter))
+        found.append(Metric("TER", TER(), ter, references))
     if options.moses:
         found.append(_moses(references, options.moses))
     return {metric.name: metric for metric in found}
@@ -120,14 +135,14 @@ def ter(sums: np.ndarray) -> np.ndarray:
     return 100 * np.divide(edits, length, out=np.where(edits > 0, 1.0, 0.0), where=length > 0)
 
 
-def _bleu(references: Sequence[Sequence[str]], lowercase: bool, tokenize: str) -> BLEU:
+def _bleu(lowercase: bool, tokenize: str) -> BLEU:
     if tokenize not in TOKENIZERS:
         near = difflib.get_close_matches(tokenize, TOKENIZERS, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(TOKENIZERS)}"
         raise UserError(f"no tokenizer {tokenize!r} for BLEU; {hint}")
     try:
         # force: sacreBLEU would print a warning about text that looks tokenised; evaluation.py puts it into the report.
-        return BLEU(lowercase=lowercase, tokenize=tokenize, force=True, references=references)
+        return BLEU(lowercase=lowercase, tokenize=tokenize, force=True)
     except (ImportError, RuntimeError):
         package = TOKENIZERS[tokenize]
         raise UserError(
@@ -150,9 +165,7 @@ def _moses(references: Sequence[Sequence[str]], language: str) -> Metric:
         text: str = tokenizer.tokenize(line, return_str=True, escape=False)
         return text
 
-    parted = [[split(line) for line in one] for one in references]
-    sacre = BLEU(lowercase=True, tokenize="none", force=True, references=parted)
+    metric = Metric(MOSES, BLEU(lowercase=True, tokenize="none", force=True), bleu, references, split)
     done = f"tok:sacremoses-{version('sacremoses')}[lang={language},escape=no,dashes=whole],then-lower-cased"
-    metric = Metric(MOSES, sacre, bleu, str(sacre.get_signature()).replace("tok:none", done))
-    metric.prepare = split
+    metric.signature = metric.signature.replace("tok:none", done)
     return metric
