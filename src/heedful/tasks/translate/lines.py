@@ -5,36 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
-from ...decode.sampling import Sampling
-from ...errors import UserError
+from ...decode.options import Options
+from .answers import Answer
+from .shown import Show
 from .translator import Translator
 
 LONGEST_LINE = 65_536  # bytes; a longer line is not a sentence, and would hold up all the others
 LINES_AT_A_TIME = 512
 
 
-def translate_stream(translator: Translator, lines: BinaryIO, out: BinaryIO, options: Mapping[str, Any]) -> None:
-    """Translate line by line, as lines come: as many lines out as in, in order, whatever bytes they hold.
+def translate_lines(
+    translator: Translator,
+    lines: BinaryIO,
+    out: BinaryIO,
+    tag: str | None = None,
+    options: Options | None = None,
+    asked: Mapping[str, Any] | None = None,
+    show: Show | None = None,
+) -> None:
+    """Translate a stream. `asked` are further arguments of `Translator.answer`.
 
-    Bytes that are not UTF-8 are read as U+FFFD; a line of more than LONGEST_LINE bytes is answered by a mark. `options`
-    are fields of `decode.Options` and of `decode.Sampling`, `sample` to turn sampling on, and `tag`.
+    Bytes that are not UTF-8 are read as U+FFFD; a line of more than LONGEST_LINE bytes is answered by a mark.
     """
-    chosen = dict(options)
-    tag = chosen.pop("tag", None)
-    sampling = {key: chosen.pop(key) for key in ("temperature", "top_k", "top_p", "seed") if key in chosen}
-    if chosen.pop("sample", False):
-        chosen["sampling"] = Sampling(**sampling)
-    elif sampling:
-        raise UserError(f"only sampling has {', '.join(sampling)}: add --sample")
-    translator.encode("", tag)  # a wrong tag is told before any work
-    decoding = translator.options(**chosen)
+    show, number = show or Show(), 0
     for some in _arriving(lines):
-        short = [line for line in some if _fits(line)]
-        texts = [line.rstrip(b"\r\n").decode("utf-8", "replace") for line in short]
-        answers = iter(translator.translate(texts, tag, decoding))
+        texts = [line.rstrip(b"\r\n").decode("utf-8", "replace") for line in some if _fits(line)]
+        answers = iter(translator.answer(texts, tag, options, **(asked or {})))
+        sources = iter(texts)
         for line in some:
-            answer = next(answers) if _fits(line) else f"[not translated: the line is longer than {LONGEST_LINE} bytes]"
-            out.write(" ".join(answer.split("\n")).encode("utf-8") + (b"\n" if line.endswith(b"\n") else b""))
+            number += 1
+            if _fits(line):
+                written = show.lines(translator, number, next(sources), next(answers))
+            else:
+                mark = f"[not translated: the line is longer than {LONGEST_LINE} bytes]"
+                written = show.lines(translator, number, "", Answer(mark))
+            out.write("\n".join(written).encode("utf-8") + (b"\n" if line.endswith(b"\n") else b""))
         out.flush()
 
 
@@ -48,8 +53,8 @@ def _arriving(lines: BinaryIO) -> Iterator[list[bytes]]:
     while block := getattr(lines, "read1", lines.read)(1 << 16):
         found = (rest + block).split(b"\n")
         rest = found.pop()[: LONGEST_LINE + 1]  # enough to know that a line without an end is too long
-        complete_ = [line + b"\n" for line in found]
-        for first in range(0, len(complete_), LINES_AT_A_TIME):
-            yield complete_[first : first + LINES_AT_A_TIME]
+        complete = [line + b"\n" for line in found]
+        for first in range(0, len(complete), LINES_AT_A_TIME):
+            yield complete[first : first + LINES_AT_A_TIME]
     if rest:
         yield [rest]
