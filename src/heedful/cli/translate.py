@@ -78,11 +78,12 @@ def translate(
     }  # fmt: skip
     from ..tasks.translate.calling import call
 
+    piped = [*map(str, files or ["-"])] == ["-"]
     form = "json" if as_json else "best" if best else "scores" if scores else "text"
     call(
         files or [], model or [], output, {name: value for name, value in given.items() if value is not None},
         form=form, alignment=alignment, marks=marks.value, watch=watch,
-        terminal=not files and sys.stdin is not None and sys.stdin.isatty(),
-        lines=None if files else stream_of(sys.stdin, "input", "a FILE"),
+        terminal=piped and sys.stdin is not None and sys.stdin.isatty(),
+        lines=None if not piped else stream_of(sys.stdin, "input", "a FILE"),
         out=None if output else stream_of(sys.stdout, "output", "--output FILE"),
     )  # fmt: skip

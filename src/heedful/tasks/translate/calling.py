@@ -32,27 +32,27 @@ def call(
 
     What is wrong with the files is told before a model is loaded.
     """
-    sources = [path for path in files if str(path) != "-"]
-    if len(sources) < len(files):
-        raise UserError("- stands for standard input, which is read when no file is given")
+    sources = [] if [*map(str, files)] == ["-"] else files
     for path in sources:
         _require_file(path)
     if output is not None and output.exists():
         raise UserError(f"{output}: exists already; choose another --output, nothing is overwritten")
-    if output is not None and not sources:
-        raise UserError("--output wants a FILE to translate; a stream goes to standard output: ... > FILE")
     if not models:
         models = [last_run()]
         print(f"using {models[0]}", file=sys.stderr)
     request = Request(models, given, Show(form, alignment, marks))
     if sources:
         request.files(sources, output, out)
-    elif terminal or watch:
+    elif output is None and (terminal or watch):
         assert lines is not None
         assert out is not None
         typed = prompted() if terminal else _decoded(lines)
         show = lambda number, line, answer: request.show.lines(request.translator, number, line, answer)
         watched(request.translator, typed, request.tag, request.options, request.asked, show, out)
+    elif output is not None:
+        assert lines is not None
+        with output.open("xb") as file:
+            request.stream(lines, file)
     else:
         assert lines is not None
         assert out is not None
