@@ -1,12 +1,14 @@
 """Kill a real training run (-9) again and again, also in the middle of saves, and compare it with one left in peace.
 
     python benchmarks/kills.py [--kills 50] [--inside 15] [--steps 1200] [--keep FOLDER]
+    python benchmarks/kills.py --with ema,patience,distillation,r-drop
     python benchmarks/kills.py --start 'heedful train translate --recipe R --out {run}' --resume 'heedful resume {run}'
 
 The killed run is resumed by the same command each time, with nothing repaired in between. A kill counts as inside a
-save if a folder that was being written lay beside the checkpoints afterwards. At the end the finished weights, both
+save if a folder that was being written lay beside the checkpoints afterwards. At the end the finished weights, the
 files of tensors of the last checkpoint and every line of the journal (but for clocks) must equal, bit for bit, those of
-the run that was not killed. The default run has dropout and subword sampling; its text is generated.
+the run that was not killed. The default run has dropout and subword sampling; its text is generated. `--with` adds to
+it a running average, early stopping on chrF (the run must end by it), a teacher trained before, R-drop.
 """
 
 from __future__ import annotations
@@ -35,7 +37,17 @@ MOMENTS = ("anywhere", "save", "step", "save", "step", "anywhere", "save", "step
 STUCK = 300.0  # seconds without a new checkpoint after which a run is taken for hanging
 
 
-def default_start(folder: Path, steps: int) -> str:
+# What `--with` adds. The rate rises until the run learns no more: then its patience ends it, after some 700 steps.
+FEATURES = {
+    "ema": {"training.ema": 0.99},
+    "patience": {"training.metric": "chrf", "training.patience": 32, "training.validation_sentences": 20,
+                 "training.warmup": 2000, "training.rate": 0.1},
+    "distillation": {"training.teacher": "{teacher}", "training.distillation": 0.5},
+    "r-drop": {"training.r_drop": 1.0},
+}  # fmt: skip
+
+
+def default_start(folder: Path, steps: int, features: list[str]) -> str:
     """A small translator of generated sentences, saved every 5 steps; words and sampling give it something to learn."""
     draw = random.Random(0)
     syllable = lambda: draw.choice("aeiou") + draw.choice("bdklmnrst")
@@ -43,15 +55,24 @@ def default_start(folder: Path, steps: int) -> str:
     lines = [[draw.choice(words) for _ in range(draw.randint(3, 12))] for _ in range(3000)]
     (folder / "text.a").write_bytes("".join(" ".join(line) + "\n" for line in lines).encode())
     (folder / "text.b").write_bytes("".join(" ".join(word[::-1] for word in line) + "\n" for line in lines).encode())
-    settings = {
+    settings: dict[str, object] = {
         "model.preset": "transformer-tiny", "tokenizer.size": 500, "tokenizer.sampling": 0.1, "data.hold_out": 50,
         "training.batch_tokens": 256, "training.save_every": 5, "training.validate_every": 20, "training.warmup": 50,
         "training.threads": 1, "training.average": 3,
     }  # fmt: skip
-    chosen = " ".join(f"--set {key}={value}" for key, value in settings.items())
     files = f"--source {folder / 'text.a'} --target {folder / 'text.b'}"
-    command = f"{sys.executable} -m heedful.cli train translate {files} --steps {steps} --processes 1"
-    return f"{command} {chosen} --out {{run}}"
+    command = f"{sys.executable} -m heedful.cli train translate {files} --processes 1"
+
+    def started(out: str, steps: int, settings: dict[str, object]) -> str:
+        chosen = " ".join(f"--set {key}={value}" for key, value in settings.items())
+        return f"{command} --steps {steps} {chosen} --out {out}"
+
+    teacher = folder / "teacher"
+    if "distillation" in features and not teacher.exists():
+        subprocess.run(shlex.split(started(str(teacher), 200, settings)), check=True, capture_output=True)
+    for feature in features:
+        settings |= FEATURES[feature]
+    return started("{run}", steps, settings).replace("{teacher}", str(teacher))
 
 
 class Victim:
@@ -122,8 +143,8 @@ def differences(whole: Path, killed: Path) -> list[str]:
     last = [checkpoint.newest(run, sweep=False) for run in (whole, killed)]
     assert last[0]
     assert last[1]
-    files = [("last checkpoint", last[0].folder / name, last[1].folder / name)
-             for name in ("model.safetensors", "optimizer.safetensors")]  # fmt: skip
+    files = [("last checkpoint", path, last[1].folder / path.name)
+             for path in sorted(last[0].folder.glob("*.safetensors"))]  # fmt: skip
     files += [("finished", path, killed / "model" / path.name) for path in sorted((whole / "model").iterdir())]
     found += [f"{what}: {a.name}" for what, a, b in files if not b.exists() or a.read_bytes() != b.read_bytes()]
     return found
@@ -135,13 +156,17 @@ def main() -> None:
     parser.add_argument("--inside", type=int, default=15, help="kills that must hit a save")
     parser.add_argument("--steps", type=int, default=1200, help="of the default run")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--with", dest="features", default="", help=f"comma-separated: {', '.join(FEATURES)}")
     parser.add_argument("--start", help="command that begins a run in {run}")
     parser.add_argument("--resume", default=f"{sys.executable} -m heedful.cli resume {{run}}")
     parser.add_argument("--keep", type=Path, help="where to work; kept")
     arguments = parser.parse_args()
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="kills-"))
     folder.mkdir(parents=True, exist_ok=True)
-    start = arguments.start or default_start(folder, arguments.steps)
+    features = arguments.features.split(",") if arguments.features else []
+    if unknown := set(features) - set(FEATURES):
+        parser.error(f"--with {', '.join(sorted(unknown))}: known: {', '.join(FEATURES)}")
+    start = arguments.start or default_start(folder, arguments.steps, features)
 
     whole = Victim(folder / "whole", start, arguments.resume, folder / "whole.log")
     began = time.monotonic()
@@ -166,14 +191,19 @@ def main() -> None:
     killed.finish()
 
     found = differences(whole.run, killed.run)
+    over = next(line["over"] for line in lines if line["kind"] == "finished")
+    if "patience" in features and over != "patience":
+        found.append(f"the run ended by its {over}: lower the patience")
     resumes = sum(line["kind"] == "resume" for line in read(killed.run / "journal.jsonl"))
     verdict = "; ".join(found) or "the same bits"
-    print(f"{arguments.kills} kills, {inside} inside a save, {resumes} resumes from a checkpoint: {verdict}")
+    with_ = f" with {', '.join(features)}, ended by its {over} after step {lines[-1]['step']}" if features else ""
+    print(f"{arguments.kills} kills{with_}, {inside} inside a save, {resumes} resumes from a checkpoint: {verdict}")
     figures = {
-        "kills": arguments.kills, "inside_a_save": inside, "resumes": resumes, "seed": arguments.seed,
+        "kills": arguments.kills, "with": features, "ended_by": over, "inside_a_save": inside, "resumes": resumes,
+        "seed": arguments.seed,
         "moments": {name: moments.count(name) for name in sorted(set(moments))}, "differences": found,
     }  # fmt: skip
-    print(write("kills", figures))
+    print(write("-".join(["kills", *features]), figures))
     if not arguments.keep:
         shutil.rmtree(folder)
     if found or inside < arguments.inside:

@@ -70,6 +70,12 @@ def test_a_doctype_in_text_is_text():
     assert opened("a.tmx", content).units[0].text == "<!DOCTYPE html>"
 
 
+def test_a_reference_of_many_zeros_is_read():
+    source = f"&#{'0' * 9000}65;&#x{'0' * 9000}42;&#1114109;"
+    content = f'<xliff version="1.2"><trans-unit><source>{source}</source></trans-unit></xliff>'
+    assert opened("one.xlf", content.encode()).units[0].text == "AB\U0010fffd"
+
+
 def test_two_hundred_levels_are_read():
     deep = "<g>" * 190 + "a" + "</g>" * 190
     content = f'<xliff version="1.2"><trans-unit><source>{deep}</source></trans-unit></xliff>'

@@ -71,7 +71,14 @@ def only_marks(content: bytes, document: Document, taken: bytes, left: bytes = b
     """The document filled with marks is the file again, once they are taken out."""
     out = document.write(marks(document))
     assert len(re.findall(MARK, out)) == len(gaps(document))
-    assert re.sub(taken, left, out) == content
+    kept, lines = iter(content.split(b"\n")), re.sub(taken, left, out).split(b"\n")
+    line = next(kept)
+    for found in lines:
+        if found == line:
+            line = next(kept, None)
+        else:  # a plural form that the header demands and the file did not have
+            assert re.fullmatch(rb'msgstr\[\d+\] ""\r?', found), (found, line)
+    assert line is None
 
 
 def check_catalogues(count: int) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from heedful.errors import UserError
 from heedful.train.distributed import connect, inside_group, launch
 from heedful.train.loop import train
 from heedful.train.run import Run, choose
+from heedful.train.validation import Validation
 
 VOCAB, WIDTH, EXAMPLES, ROWS = 40, 16, 56, 8
 
@@ -99,10 +100,10 @@ class StandIn:
         scale = torch.tensor(float("nan") if (epoch, position) in self.poisoned else 1.0)
         return Batch(len(labels), {"text": inputs, "scale": scale}, {"next_token": labels})
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
+    def validate(self, model: nn.Module) -> Validation:
         batch = self.collate((0, np.arange(EXAMPLES)), -1 % 1000)
         sums = model(batch.inputs, batch.labels, 0.0)["next_token"]
-        return {"loss": float(sums.nll) / sums.count, "accuracy": float(sums.correct) / sums.count}
+        return Validation({"loss": float(sums.nll) / sums.count, "accuracy": float(sums.correct) / sums.count})
 
     def finish(self, run: Path, model: nn.Module) -> None:
         (run / "model").mkdir(exist_ok=True)

@@ -20,6 +20,7 @@ from heedful.train.distributed import connect
 from heedful.train.journal import exact, read
 from heedful.train.loop import train
 from heedful.train.optimizer import Optimizer
+from heedful.train.validation import Validation
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +49,7 @@ class Stopping(StandIn):
                 raise Stop
         return super().collate(micro_batch, epoch)
 
-    def validate(self, model: torch.nn.Module) -> dict[str, float]:
+    def validate(self, model: torch.nn.Module) -> Validation:
         self.validations -= 1
         if self.validations == -1:
             raise Stop
@@ -165,8 +166,8 @@ def test_keeps_the_last_and_the_best(tmp_path: Path) -> None:
     class Scripted(StandIn):
         losses = iter([3.0, 1.0, 2.0, 4.0, 5.0, 1.0])
 
-        def validate(self, model: torch.nn.Module) -> dict[str, float]:
-            return {"loss": next(self.losses)}
+        def validate(self, model: torch.nn.Module) -> Validation:
+            return Validation({"loss": next(self.losses)})
 
     step_loop(tmp_path / "run", Scripted(), steps=50, keep=2, save_every=5)
     assert checkpoint.published(tmp_path / "run") == [20, 45, 50]

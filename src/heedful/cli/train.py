@@ -30,6 +30,9 @@ def translate(
     ] = None,
     dev_target: Annotated[Files, typer.Option(metavar="FILE", help="Their translations.")] = None,
     dev_pairs: Annotated[Files, typer.Option(metavar="FILE", help="Both in one file.")] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", metavar="RUN", help="Go on from a finished translator, with its words.")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", envvar="HEEDFUL_DATA", help="Where data files are.")
     ] = None,
@@ -52,6 +55,7 @@ def translate(
         "data.dev_source": dev_source,
         "data.dev_target": dev_target,
         "data.dev_pairs": dev_pairs,
+        "training.start": start and str(start),
         "training.limit": limit,
         "training.steps": steps,
         "training.device": device and device.value,

@@ -38,8 +38,14 @@ LIMITS: dict[str, tuple[float, float]] = {
     "training.save_seconds": (0.0, 10**9),
     "training.processes": (1, 1024),
     "training.threads": (1, 4096),
+    "training.validation_sentences": (1, 100_000),
+    "training.patience": (0, 10**6),
     "training.keep": (1, 10_000),
     "training.average": (1, 100),
+    "training.ema": (0.0, 0.999999),
+    "training.distillation": (0.0, 1.0),
+    "training.temperature": (0.1, 100.0),
+    "training.r_drop": (0.0, 1000.0),
     "decoding.beam": (1, 64),
     "decoding.alpha": (-10.0, 10.0),
     "decoding.max_ratio": (0.0, 1000.0),
@@ -84,6 +90,11 @@ def check_values(recipe: Recipe, where: str) -> None:
             raise UserError(f"{where}: data.tags has {tag!r}; a tag is up to 64 letters, digits, '-', '_', '.' or '@'")
     for beta in recipe.training.betas:
         _check_limits(beta, (0.0, 0.999999), where, "training.betas")
+    final, average = recipe.training.final, recipe.training.average
+    if final == "average" and average == 1:
+        raise UserError(f"{where}: training.final = 'average' needs training.average: of how many, 2 or more")
+    if final in ("best", "last") and average > 1:
+        raise UserError(f"{where}: training.final = {final!r}, but training.average = {average}; leave one of them out")
     if recipe.training.limit is not None:
         try:
             seconds(recipe.training.limit)

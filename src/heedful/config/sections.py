@@ -53,7 +53,16 @@ class Training(Section, frozen=True):
     `limit` bounds wall time ("20m", "90s", "2h"); `steps` bounds steps; at least one is set, the first reached ends.
     `warmup` counts the steps of a rising rate (None: chosen by the run's length).
     `rate` is the peak learning rate (for "noam": the factor of Vaswani et al. 2017, equation 3).
-    `average` averages the weights of the last so many validations' checkpoints into the finished model (1: none).
+
+    `metric` decides which validation is the best: "loss" (lower is better), or chrF2 or BLEU (higher) of greedy
+    translations of `validation_sentences` dev pairs. `patience` ends the run after so many validations in a row without
+    a better one (0: never). `final` is what becomes the finished model: the "best" validation's weights, the "last", or
+    the "average" of the last `average` validations' (None: "average" if `average` is more than 1, else "best").
+    `ema` is the decay of a running average of the weights, which is then what is validated and finished (0: off).
+
+    `start` is a finished translator (RUN or MODEL folder) to begin from, with its tokenizers. `teacher` is one to learn
+    from: `distillation` is its share of the loss, `temperature` softens both distributions (Hinton et al. 2015, 2).
+    `r_drop` weighs the divergence of two passes under different dropout (alpha in Liang et al. 2021; 0: one pass).
     """
 
     steps: int | None = None
@@ -75,8 +84,18 @@ class Training(Section, frozen=True):
     validate_every: int = 500
     save_every: int = 500
     save_seconds: float = 600.0
+    validation_sentences: int = 500
+    metric: Literal["loss", "chrf", "bleu"] = "loss"
+    patience: int = 0
     keep: int = 3
+    final: Literal["best", "last", "average"] | None = None
     average: int = 1
+    ema: float = 0.0
+    start: str | None = None
+    teacher: str | None = None
+    distillation: float = 0.5
+    temperature: float = 1.0
+    r_drop: float = 0.0
 
 
 class Decoding(Section, frozen=True):

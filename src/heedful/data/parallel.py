@@ -22,8 +22,10 @@ SIDES = ("source", "target")
 READ_FOR_TOKENIZER = 1_000_000  # pairs; more change a vocabulary little and cost memory
 
 
-def prepare(recipe: Recipe, folder: Path) -> list[str]:
+def prepare(recipe: Recipe, folder: Path, given: dict[str, Tokenizer] | None = None) -> list[str]:
     """Tokenizers and shards in `folder`, from the recipe's files; what is there and still right is used again.
+
+    `given` tokenizers are taken instead of trained.
 
     Returns a line for each corpus that says what became of it. Without dev files some examples, drawn by seed, are held
     out.
@@ -32,7 +34,9 @@ def prepare(recipe: Recipe, folder: Path) -> list[str]:
     parts = parts_of(recipe.data)
     files = [path for data in parts for dev in (False, True) for path in paths(data, dev=dev)]
     options = msgspec.to_builtins((recipe.tokenizer, recipe.seed, recipe.data.longest, recipe.data.hold_out))
-    tokenizers = _tokenizers(recipe, folder, key_of(files, [], {"of": "tokenizer", "options": options}))
+    if given is not None:
+        save_tokenizers(folder, given)
+    tokenizers = given or _tokenizers(recipe, folder, key_of(files, [], {"of": "tokenizer", "options": options}))
     lines = []
     for number, data in enumerate(parts):
         sampling = None

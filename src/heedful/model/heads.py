@@ -11,6 +11,7 @@ from torch.nn import functional
 from . import plan
 from .dropout import dropout
 from .feedforward import ACTIVATIONS
+from .guided import GuidedCrossEntropy, Teacher
 from .norms import norm
 
 CHUNK = 256  # rows of logits that exist at a time; at a vocabulary of 8k they still fit a processor's cache
@@ -23,11 +24,15 @@ BLOCK = 2**25
 class Labels:
     """What a head should say: class ids [n] (or distributions [n, outputs]).
 
-    `rows` [n] are the tokens (for pooled heads: the rows) that are scored; None means all, in order.
+    `rows` [n] are the tokens (for pooled heads: the rows) that are scored; None means all, in order. With `r_drop` the
+    stream holds every example twice, first all and then all again, and `ids` are those of the first half; a `teacher`'s
+    states too.
     """
 
     ids: Tensor
     rows: Tensor | None = None
+    r_drop: float = 0.0
+    teacher: Teacher | None = None
 
 
 @dataclass
@@ -168,7 +173,8 @@ class Head(nn.Module):
         self.norm = norm(head.norm, width) if head.transform else None
         self.output = nn.Linear(width, head.outputs, bias=head.bias)
 
-    def _before_output(self, states: Tensor) -> Tensor:
+    def before_output(self, states: Tensor) -> Tensor:
+        """[n, width] -> what the output layer reads [n, width]."""
         if self.transform is not None:
             assert self.activation is not None
             assert self.norm is not None
@@ -178,17 +184,22 @@ class Head(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         """[n, width] -> logits [n, outputs]."""
-        return self.output(self._before_output(states))  # type: ignore[no-any-return]
+        return self.output(self.before_output(states))  # type: ignore[no-any-return]
 
     def loss(self, states: Tensor, labels: Labels, smoothing: float = 0.0) -> LossSums:
         """Sums over the labelled rows of `states` [all, width]; nothing else passes the head."""
         if labels.rows is not None:
             states = states.index_select(0, labels.rows)
-        if states.shape[0] != labels.ids.shape[0]:
+        if states.shape[0] != labels.ids.shape[0] * (2 if labels.r_drop else 1):
             raise ValueError(f"{self.plan.name}: {labels.ids.shape[0]} labels for {states.shape[0]} states")
-        states = self._before_output(states)
+        states = self.before_output(states)
         if self.plan.objective == "distribution":
             return self._divergence(states, labels)
+        if labels.r_drop or labels.teacher is not None:
+            loss, nll, correct = GuidedCrossEntropy.apply(
+                states, self.output.weight, self.output.bias, labels.ids, smoothing, labels.r_drop, labels.teacher
+            )
+            return LossSums(loss, nll, correct, len(labels.ids))
         trained = (states, *self.output.parameters())
         gradients = torch.is_grad_enabled() and any(part.requires_grad for part in trained)
         loss, nll, correct = _ChunkedCrossEntropy.apply(

@@ -8,12 +8,15 @@ from torch import Tensor
 from .checkpoint import Checkpoint
 
 
-def average(checkpoints: list[Checkpoint]) -> dict[str, Tensor]:
-    """The mean of the fp32 weights, added up in fp64 in the order given; one tensor's worth of memory at a time."""
-    names = list(checkpoints[0].tensors("model"))
+def average(checkpoints: list[Checkpoint], stem: str = "model") -> dict[str, Tensor]:
+    """The mean of the fp32 weights, added up in fp64 in the order given; one tensor's worth of memory at a time.
+
+    `stem` "ema" averages the running averages instead.
+    """
+    names = list(checkpoints[0].tensors(stem))
     mean = {}
     for name in names:
-        parts = [checkpoint.tensors("model", [name])[name] for checkpoint in checkpoints]
+        parts = [checkpoint.tensors(stem, [name])[name] for checkpoint in checkpoints]
         total = torch.zeros(parts[0].shape, dtype=torch.float64)
         for part in parts:
             total += part

@@ -16,7 +16,7 @@ import re
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,11 @@ class Checkpoint:
     state: dict[str, Any]
 
     def tensors(self, stem: str, names: list[str] | None = None) -> dict[str, torch.Tensor]:
-        """The tensors of `stem`.safetensors (all, or those named)."""
-        return read_tensors(self.folder / f"{stem}.safetensors", names)
+        """The tensors of `stem`.safetensors (all, or those named); UserError where the run keeps no such file."""
+        path = self.folder / f"{stem}.safetensors"
+        if not path.exists():
+            raise UserError(f"{path}: is not in this checkpoint: the run was made from another recipe; start anew")
+        return read_tensors(path, names)
 
 
 def publish(
@@ -185,6 +188,17 @@ def explain(run: Path, step: int, error: OSError, needed: int) -> str:
         f"{needed} bytes needed, {shutil.disk_usage(run).free} free; {stands}; training goes on"
         + (": free some space" if full else "")
     )
+
+
+def require_same(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> None:
+    """UserError unless the weights of a checkpoint are, by name and shape, those of the model."""
+    for name in sorted(set(found) ^ set(wanted)):
+        whose = "the checkpoint" if name in found else "the model"
+        raise UserError(f"weight {name!r} is only in {whose}: the run was made from another recipe; start anew")
+    for name, weight in wanted.items():
+        if found[name].shape != weight.shape:
+            shapes = f"{list(found[name].shape)} in the checkpoint, {list(weight.shape)} in the model"
+            raise UserError(f"weight {name!r} is {shapes}: the run was made from another recipe")
 
 
 def megabytes(size: int) -> str:

@@ -50,6 +50,16 @@ class World:
 
             dist.all_reduce(tensor)
 
+    def agree(self, numbers: list[float]) -> list[float]:
+        """The sums of some numbers over all ranks, the same on each."""
+        if self.size == 1:
+            return numbers
+        import torch
+
+        ballot = torch.tensor(numbers, dtype=torch.float64, device=self.device if self.device.type == "cuda" else "cpu")
+        self.add_up(ballot)
+        return ballot.tolist()  # type: ignore[no-any-return]
+
     def barrier(self) -> None:
         """Wait for all ranks."""
         if self.size > 1:

@@ -21,11 +21,12 @@ class Lock:
     """`with Lock(run):` holds RUN/lock; a second holder is refused with the first one's pid, host and time.
 
     The file itself may stay behind and means nothing: what counts is the kernel's flock on it. May be entered again by
-    who holds it.
+    who holds it. `doing` is what the holder does with the folder, for the message.
     """
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, doing: str = "trained") -> None:
         self.path = run / "lock"
+        self.doing = doing
         self._handle: int | None = None
         self._depth = 0
 
@@ -46,7 +47,9 @@ class Lock:
             except BlockingIOError:
                 holder = os.pread(handle, 4096, 0)
                 os.close(handle)
-                raise UserError(f"{self.path.parent}: {_describe(holder)}; wait for it or stop it first") from None
+                raise UserError(
+                    f"{self.path.parent}: {_describe(holder, self.doing)}; wait for it or stop it first"
+                ) from None
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}).encode(), 0)
@@ -61,9 +64,9 @@ class Lock:
             self._handle = None
 
 
-def _describe(holder: bytes) -> str:
+def _describe(holder: bytes, doing: str) -> str:
     try:
         seen = json.loads(holder)
-        return f"is being trained by process {seen['pid']} on {seen['host']} since {seen['since']}"
+        return f"is being {doing} by process {seen['pid']} on {seen['host']} since {seen['since']}"
     except (ValueError, KeyError, TypeError):  # caught between the lock and the note in it
-        return "is being trained by another process"
+        return f"is being {doing} by another process"

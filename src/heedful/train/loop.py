@@ -21,6 +21,7 @@ from ..errors import UserError
 from . import checkpoint
 from .averaging import average
 from .distributed import World
+from .ema import Ema
 from .interrupts import Interrupts
 from .journal import Journal
 from .optimizer import Optimizer
@@ -30,6 +31,7 @@ from .schedule import ENDING, Pace, rate
 from .state import Cursor, State, Taken, draw_seed
 from .task import Task
 from .tensors import tensor_bytes
+from .validation import Validation, described
 
 STREAK = 5  # steps skipped in a row that send a run back to its newest checkpoint
 ROLLBACKS = 3  # times that this may happen without a new checkpoint in between
@@ -37,11 +39,10 @@ NEW_PACE = 0.04  # of the time limit: so often a cosine or linear schedule learn
 
 
 class Outcome(Struct, frozen=True):
-    """How training ended: `exit_code` is 0, or 128 + the signal that stopped it; `loss` is the best validation's."""
+    """How training ended: `exit_code` is 0, or 128 + the signal that stopped it."""
 
     step: int
     exit_code: int
-    loss: float | None
 
 
 class Votes(Struct, array_like=True):
@@ -73,7 +74,7 @@ def train(task: Task, run: Run, world: World, *, spent: float = 0.0, silent: boo
         if not loop.signal and world.leader:
             loop.finish()
         world.barrier()
-        return Outcome(loop.state.step, 128 + loop.signal if loop.signal else 0, loop.state.best_loss)
+        return Outcome(loop.state.step, 128 + loop.signal if loop.signal else 0)
 
 
 class Loop:
@@ -87,6 +88,7 @@ class Loop:
             raise UserError("training has no end: set training.steps or training.limit (--for 20m)")
         self.paced = self.limit is not None and self.training.steps is None and self.training.schedule in ENDING
         self.optimizer = Optimizer(task.model, self.training, run.choices.precision)
+        self.ema = Ema(self.optimizer.weights, self.training.ema) if self.training.ema else None
         self.state = State()
         self.cursor = Cursor(task.micro_batches)
         self.journal = Journal(run.journal) if world.leader else None
@@ -99,7 +101,7 @@ class Loop:
 
     def begin(self, spent: float) -> None:
         """Take over the newest checkpoint, if there is one; UserError where two more would not fit on the disk."""
-        size = sum(map(tensor_bytes, self.optimizer.tensors().values()))
+        size = sum(map(tensor_bytes, self._tensors().values()))
         if self.world.leader:
             checkpoint.require_space(self.run.folder, size)
             found = checkpoint.newest(self.run.folder, self.screen.note)
@@ -121,28 +123,36 @@ class Loop:
 
     def _restore(self, found: checkpoint.Checkpoint) -> None:
         self.optimizer.restore(found.tensors("model"), found.tensors("optimizer"), found.state["updates"])
+        if self.ema is not None:
+            self.ema.restore(found.tensors("ema"))
+
+    def _tensors(self) -> dict[str, dict[str, torch.Tensor]]:
+        """What a checkpoint holds, by file."""
+        return self.optimizer.tensors() | ({} if self.ema is None else {"ema": self.ema.weights})
 
     # -- the steps ---------------------------------------------------------------------------------------------------
 
     def train(self) -> None:
-        """Step until the steps or the time are used up, or a signal came."""
+        """Step until the steps, the time or the patience are used up, or a signal came."""
         training, state = self.training, self.state
         self.task.model.train()
-        while not (state.time_up or (training.steps is not None and state.step >= training.steps)):
+        if state.due:
+            self._validate()
+        while not (state.over or (training.steps is not None and state.step >= training.steps)):
             votes = self._step()
-            state.time_up = self.limit is not None and votes.elapsed >= votes.end
-            ended = state.time_up or state.step == training.steps
+            if self.limit is not None and votes.elapsed >= votes.end:
+                state.over = "time"
+            ended = state.over is not None or state.step == training.steps
+            # While steps are being skipped there is nothing new to validate, and an older state to go back to.
+            new = ended or not state.streak
+            state.due = new and (ended or state.step % training.validate_every == 0)
+            scheduled = state.due or (new and state.step % training.save_every == 0)
             if votes.signalled and not ended:
                 self.signal = self.interrupts.received or int(votes.signals // votes.signalled)
-                return self._save(votes, scheduled=False)
-            # While steps are being skipped there is nothing new to validate, and an older state to go back to.
-            if state.streak and not ended:
-                continue
-            validate = ended or state.step % training.validate_every == 0
-            if validate:
+                return self._save(votes, scheduled)
+            if state.due:
                 self._validate()
-            scheduled = validate or state.step % training.save_every == 0
-            if scheduled or votes.save:
+            if scheduled or (new and votes.save):
                 self._save(votes, scheduled)
 
     def _step(self) -> Votes:
@@ -158,6 +168,8 @@ class Loop:
         line = {"epoch": taken[0].epoch, "position": taken[0].position, "loss": loss, "norm": norm, "rate": now}
         if math.isfinite(loss) and math.isfinite(norm):
             self.optimizer.update(now, votes.tokens, norm)
+            if self.ema is not None:
+                self.ema.update(self.optimizer.weights, self.optimizer.updates)
             state.updates, state.streak = self.optimizer.updates, 0
             self._seconds["step"] = time.monotonic() - began
             self._tell(votes, line)
@@ -190,15 +202,12 @@ class Loop:
             mine.elapsed = time.monotonic() - self._clock
             if self.limit is not None:
                 mine.end = self.limit - sum(self._seconds.values())
+                if self.training.average > 1:
+                    mine.end -= self._seconds["validation"]  # of the average, which is new
             mine.save = float(
                 time.monotonic() - self._saved >= self.training.save_seconds or self._wants_pace(mine.elapsed)
             )
-        if self.world.size == 1:
-            return mine
-        on = self.world.device if self.world.device.type == "cuda" else "cpu"
-        ballot = torch.tensor(msgspec.to_builtins(mine), dtype=torch.float64, device=on)
-        self.world.add_up(ballot)
-        return Votes(*ballot.tolist())
+        return Votes(*self.world.agree(msgspec.to_builtins(mine)))
 
     def _wants_pace(self, elapsed: float) -> bool:
         """Whether a schedule that ends with the time limit must now learn how fast steps are (see `Pace`)."""
@@ -243,25 +252,35 @@ class Loop:
     # -- validating and saving ---------------------------------------------------------------------------------------
 
     def _validate(self) -> None:
-        """On the leader: scores in the journal, and whether they are the best so far."""
-        if not self.world.leader:
-            return
-        began, state = time.monotonic(), self.state
-        scores = self._scores()
-        state.validated = [*state.validated, state.step][-self.training.average :]
-        if math.isfinite(scores["loss"]) and (state.best_loss is None or scores["loss"] < state.best_loss):
-            state.best_step, state.best_loss = state.step, scores["loss"]
-        self._record("validation", **scores, best=state.best_step)
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in scores.items())
-        self.screen.note(f"step {state.step}  validation: {shown}" + ("  (best)" * (state.best_step == state.step)))
-        self._seconds["validation"] = time.monotonic() - began
+        """On the leader: scores in the journal, and whether they are the best so far. All ranks agree on the end."""
+        state, training = self.state, self.training
+        state.due = False
+        if self.world.leader:
+            began, found = time.monotonic(), self._look(self._lasting)
+            best = state.standings.take(state.step, found.scores, training.metric, training.average)
+            self._seconds["validation"] = time.monotonic() - began
+            told = {"samples": found.samples, "time": self._seconds["validation"]}
+            self._record("validation", **found.scores, best=state.standings.best_step, **told)
+            self.screen.note(f"step {state.step}  validation: {described(found.scores)}" + "  (best)" * best)
+        if training.patience and state.over is None:
+            lost = self.world.leader and state.standings.stale >= training.patience
+            state.over = "patience" if any(self.world.agree([float(lost)])) else None
 
-    def _scores(self) -> dict[str, float]:
+    @property
+    def _lasting(self) -> dict[str, torch.Tensor]:
+        """The weights as they would be finished now: their running average, if there is one."""
+        return self.optimizer.weights if self.ema is None else self.ema.weights
+
+    def _look(self, weights: dict[str, torch.Tensor]) -> Validation:
+        """A validation of some weights, in fp32."""
         self.task.model.eval()
-        with torch.no_grad():
-            scores = self.task.validate(self.task.model)
+        with torch.no_grad(), self.optimizer.showing(weights):
+            found = self.task.validate(self.task.model)
         self.task.model.train()
-        return scores
+        if self.training.metric not in found.scores:
+            known = ", ".join(found.scores)
+            raise UserError(f"training.metric = {self.training.metric!r}, but this task is scored by: {known}")
+        return found
 
     def _save(self, votes: Votes, scheduled: bool) -> None:
         """Publish a checkpoint; where the disk refuses, say so and go on."""
@@ -273,7 +292,7 @@ class Loop:
         self._saved = began
         if self.journal is None:
             return
-        tensors = self.optimizer.tensors()
+        tensors = self._tensors()
         try:
             self.journal.sync()
             checkpoint.publish(run.folder, state.step, tensors, msgspec.to_builtins(state))
@@ -282,7 +301,8 @@ class Loop:
             self.screen.note(checkpoint.explain(run.folder, state.step, error, needed))
             self._record("not saved", error=str(error))
             return
-        protected = {step for step in (state.best_step, state.scheduled, *state.validated) if step is not None}
+        wanted = (state.standings.best_step, state.scheduled, *state.standings.recent)
+        protected = {step for step in wanted if step is not None}
         checkpoint.prune(run.folder, self.training.keep, protect=protected)
         self._seconds["save"] = time.monotonic() - began
         self._record("saved", time=self._seconds["save"])
@@ -290,24 +310,34 @@ class Loop:
     # -- ending ------------------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """On the leader: the average of the last validated checkpoints, or else the best one, becomes the model."""
-        state, steps = self.state, self.state.validated
-        if self.training.average > 1:
-            found = [good for good in map(self._good, steps) if good]
-            weights = average(found) if found else None
-        else:
-            steps = [] if state.best_step is None else [state.best_step]
-            best = self._good(state.best_step) if state.best_step not in (None, state.step) else None
-            weights = best.tensors("model") if best else None
-        if weights is not None:
-            self.optimizer.set_weights(weights)
+        """On the leader: the weights that `training.final` names become the model; the best and the last are told."""
+        state, best, last = self.state, self.state.standings.best, self.state.standings.last
+        steps, weights = self._final()
+        self.optimizer.set_weights(weights)
+        known = next((one.scores for one in (best, last) if one is not None and [one.step] == steps), None)
+        scores = self._look(self.optimizer.weights).scores if known is None else known
         self.optimizer.release()
-        scores = self._scores()
         self.task.model.eval()
         self.task.finish(self.run.folder, self.task.model)
-        self._record("finished", **scores, weights=steps)
-        named = ", ".join(map(str, steps))
-        self.screen.note(f"finished: weights of step {named}, validation loss {scores['loss']:.4g}")
+        self._record("finished", **scores, weights=steps, best=best, last=last, over=state.over or "steps")
+        self.screen.note(f"finished: weights of step {', '.join(map(str, steps))}: {described(scores)}")
+        if best is not None and last is not None and best != last:
+            self.screen.note(f"best: step {best.step}: {described(best.scores)}")
+            self.screen.note(f"last: step {last.step}: {described(last.scores)}")
+
+    def _final(self) -> tuple[list[int], dict[str, torch.Tensor]]:
+        """The weights that become the model, and the steps they are from."""
+        training, best = self.training, self.state.standings.best_step
+        stem = "model" if self.ema is None else "ema"
+        if training.average > 1:
+            found = [good for good in map(self._good, self.state.standings.recent) if good]
+            if found:
+                return [one.step for one in found], average(found, stem)
+        elif training.final != "last" and best not in (None, self.state.step):
+            assert best is not None
+            if good := self._good(best):
+                return [best], good.tensors(stem)
+        return [self.state.step], self._lasting
 
     def _good(self, step: int) -> checkpoint.Checkpoint | None:
         try:

@@ -7,15 +7,17 @@ Gradients arrive as SUMS over tokens and are divided once, after all micro-batch
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 from torch.utils.hooks import RemovableHandle
 
 from ..config import Training
-from ..errors import UserError
+from .checkpoint import require_same
 from .distributed import World
 
 
@@ -94,18 +96,32 @@ class Optimizer:
             self.means[name].copy_(moments[f"{name}.mean"])
             self.squares[name].copy_(moments[f"{name}.square"])
 
-    def set_weights(self, weights: dict[str, Tensor]) -> None:
+    def set_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Copy weights by name into the truth and the working copy."""
-        for name in sorted(set(weights) ^ set(self.weights)):
-            whose = "the checkpoint" if name in weights else "the model"
-            raise UserError(f"weight {name!r} is only in {whose}: the run was made from another recipe; start anew")
+        require_same(weights, self.weights)
         with torch.no_grad():
             for name, weight in self.weights.items():
-                if weights[name].shape != weight.shape:
-                    shapes = f"{list(weights[name].shape)} in the checkpoint, {list(weight.shape)} in the model"
-                    raise UserError(f"weight {name!r} is {shapes}: the run was made from another recipe")
                 weight.copy_(weights[name])
         self._refresh_working()
+
+    @contextmanager
+    def showing(self, weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """Inside, the model computes with these fp32 weights; nothing is copied, and afterwards it is as it was."""
+        before = {name: parameter.data for name, parameter in self.working.items()}
+        # The buffers themselves are put back, not only their content: a longer row may have made a table anew.
+        buffers = [(owner, name, table) for owner in self.model.modules() for name, table in owner._buffers.items()]
+        try:
+            for name, parameter in self.working.items():
+                parameter.data = weights[name].detach()
+            increment_version(list(self.working.values()))  # decoding keeps copies of weights that have not changed
+            for owner, name, table in buffers:
+                owner._buffers[name] = self._in_fp32(table)
+            yield
+        finally:
+            for name, parameter in self.working.items():
+                parameter.data = before[name]
+            for owner, name, table in buffers:
+                owner._buffers[name] = table
 
     def release(self) -> None:
         """Give the model back in fp32 and let go of everything else: training is over."""
@@ -113,12 +129,17 @@ class Optimizer:
             parameter.data = self.weights[name].detach()
             parameter.grad = None
         for table in self.model.buffers():
-            if table.is_floating_point():
-                table.data = next((full for own, full in self._tables if own is table), table.data.float())
+            table.data = self._in_fp32(table).data
         for hook in self._hooks:
             hook.remove()
         self.means.clear()
         self.squares.clear()
+
+    def _in_fp32(self, table: Tensor) -> Tensor:
+        """A buffer of the model as it would be in a model that computes in fp32."""
+        if not table.is_floating_point():
+            return table
+        return next((full for own, full in self._tables if own is table), table.float())
 
     def _gradients(self) -> dict[str, Tensor]:
         return {name: weight.grad for name, weight in self.weights.items() if weight.grad is not None}
@@ -168,6 +189,7 @@ def adamw(
             weights, gradients, means, squares, [], [count] * len(weights), lr=rate, beta1=beta1, beta2=beta2,
             weight_decay=decay, eps=eps, amsgrad=False, maximize=False,
         )  # fmt: skip
+        increment_version(weights)  # every other operation in place counts as a change by itself
         return
     torch._foreach_mul_(weights, 1.0 - rate * decay)
     torch._foreach_lerp_(means, gradients, 1.0 - beta1)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct, field
 
 from ..errors import UserError
 from .schedule import Pace
+from .validation import Standings
 
 
 class State(Struct):
     """`epoch` and `position` are the next micro-batch to be taken; random numbers need no place (see `draw_seed`).
 
-    `updates` leaves out skipped steps; `streak` counts steps skipped in a row. `validated` are the steps that were
-    validated and saved, newest last; `scheduled` is the last step saved by the recipe, not for a clock or a signal.
-    `elapsed` is in seconds and goes on counting after a resume.
+    `updates` leaves out skipped steps; `streak` counts steps skipped in a row. `scheduled` is the last step saved by
+    the recipe, not for a clock or a signal. `due`: a signal came before this step's validation, so a resume begins with
+    it. `over`: why the run ends before its steps are used up. `elapsed` is in seconds and goes on after a resume.
     """
 
     step: int = 0
@@ -30,10 +31,9 @@ class State(Struct):
     rollbacks: int = 0
     scheduled: int | None = None
     pace: Pace = field(default_factory=Pace)
-    validated: list[int] = field(default_factory=list)
-    best_step: int | None = None
-    best_loss: float | None = None
-    time_up: bool = False
+    standings: Standings = field(default_factory=Standings)
+    due: bool = False
+    over: Literal["time", "patience"] | None = None
 
 
 class Taken(NamedTuple):

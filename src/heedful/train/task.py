@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from .validation import Validation
+
 
 class Losses(Protocol):
     """Sums over the scored tokens of one head; `loss` is differentiable and smoothed, `nll` is neither."""
@@ -30,8 +32,8 @@ class Task(Protocol):
     """A model and its data. `width` is the model's, which the "noam" schedule scales with.
 
     `model(inputs, labels, smoothing)` returns Losses by head. `micro_batches` is a pure function of the epoch and of
-    nothing else; `collate` puts one of them on the model's device; `validate` returns at least "loss" and leaves the
-    model as it was; `finish` writes RUN/model from the final fp32 weights.
+    nothing else; `collate` puts one of them on the model's device; `validate` finds the model in fp32 and evaluation
+    mode, and leaves it as it was; `finish` writes RUN/model from the final fp32 weights.
     """
 
     model: nn.Module
@@ -39,5 +41,5 @@ class Task(Protocol):
 
     def micro_batches(self, epoch: int) -> Sequence[Any]: ...
     def collate(self, micro_batch: Any, epoch: int) -> Batch: ...
-    def validate(self, model: nn.Module) -> dict[str, float]: ...
+    def validate(self, model: nn.Module) -> Validation: ...
     def finish(self, run: Path, model: nn.Module) -> None: ...

@@ -51,7 +51,7 @@ def open_document(
     """
     if path.suffix.lower() not in FORMATS:
         raise UserError(f"{path}: not a document by the suffix {path.suffix!r}; it may be {', '.join(FORMATS)}")
-    return _open(path, load(path) if content is None else content, Options(source_language, target_language, drafts))
+    return _open(path, load(path) if content is None else content, source_language, target_language, drafts)
 
 
 def read_document_pairs(
@@ -61,8 +61,7 @@ def read_document_pairs(
 
     Plain text: inline markup is left out, and white space becomes single spaces, as one line each is read elsewhere.
     """
-    document = _open(path, load(path), Options(source_language, target_language, drafts=True))
-    for unit in document.units:
+    for unit in _open(path, load(path), source_language, target_language, drafts=True).units:
         if unit.translated:
             yield _line(Passage(unit.text, unit.protected)), _line(unit.translation), unit.where
 
@@ -71,5 +70,6 @@ def _line(passage: Passage) -> str:
     return re.sub(r"[ \t\r\n]+", " ", passage.plain).strip(" ")
 
 
-def _open(path: Path, content: bytes, options: Options) -> Document:
-    return FORMATS[Path(path.name.removesuffix(".gz")).suffix.lower()](path, content, options)
+def _open(path: Path, content: bytes, source: str | None, target: str | None, drafts: bool) -> Document:
+    reader = FORMATS[Path(path.name.removesuffix(".gz")).suffix.lower()]
+    return reader(path, content, Options(source or None, target or None, drafts))

@@ -203,7 +203,14 @@ def unescape(text: str) -> str:
     """References replaced by what they stand for."""
     if "&" not in text:
         return text
-    return _REFERENCE.sub(lambda m: _NAMED[m[3]] if m[3] else chr(int(m[1] or m[2], 16 if m[1] else 10)), text)
+
+    def meaning(match: re.Match[str]) -> str:
+        if match[3]:
+            return _NAMED[match[3]]
+        # Before the last seven digits, the parser saw to it, there are only zeros; int refuses very many.
+        return chr(int(match[1], 16) if match[1] else int(match[2][-7:]))
+
+    return _REFERENCE.sub(meaning, text)
 
 
 def passage(original: Original, element: Element) -> Passage:

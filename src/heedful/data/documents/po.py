@@ -199,7 +199,7 @@ def _add(original: Original, entry: _Entry, forms: int, drafts: bool, units: lis
     for form in range(max(len(present), forms) if plural else 1):
         source = plural if plural and form else message
         there = present[form].value(original) if form < len(present) else ""
-        translated = bool(there.strip()) and not (fuzzy and drafts)
+        translated = there != "" and not (fuzzy and drafts)
         place = original.where(source.offset)
         units.append(Unit(source.value(original), (), translated, place, Passage(there), form if plural else None))
         if form < len(present) and not translated:
@@ -207,17 +207,12 @@ def _add(original: Original, entry: _Entry, forms: int, drafts: bool, units: lis
             splices.append(Splice(spans[0][0], spans[-1][1], one(first + form), render))
     absent = range(first + len(present), len(units))
     if absent:
-        end = present[-1].spans[-1][1]
-        splices.append(
-            Splice(
-                end,
-                end,
-                absent,
-                lambda *texts: "".join(
-                    f"{original.newline}msgstr[{form}] {render(text)}" for form, text in enumerate(texts, len(present))
-                ),
-            )
-        )
+
+        def added(*texts: str) -> str:
+            numbered = enumerate(texts, len(present))
+            return "".join(f"{original.newline}msgstr[{form}] {render(text)}" for form, text in numbered)
+
+        splices.append(Splice(present[-1].spans[-1][1], present[-1].spans[-1][1], absent, added))
     if fuzzy:  # gettext does not use a fuzzy translation
         filled = range(first, len(units))
         splices += [_unflag(original, filled, *flag) for flag in zip(entry.flags, flags, strict=True)]

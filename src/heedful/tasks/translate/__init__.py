@@ -2,13 +2,34 @@
 
 from pathlib import Path
 
-from ...data.parallel import prepare
+from ...config import Recipe
+from ...data import parallel
+from .distill import make_corpus
+from .given import keep_given
 from .lines import translate_stream
+from .several import load_all, load_checkpoint
 from .sizes import complete
 from .task import Translation as build
 from .translator import Translator, load
 
-__all__ = ["Translator", "build", "complete", "farewell", "load", "prepare", "translate_stream"]
+__all__ = [
+    "Translator",
+    "build",
+    "complete",
+    "farewell",
+    "load",
+    "load_all",
+    "load_checkpoint",
+    "make_corpus",
+    "prepare",
+    "translate_stream",
+]
+
+
+def prepare(recipe: Recipe, folder: Path) -> list[str]:
+    """Make the run's data in `folder`, or find it there; what the run starts and learns from is copied there too."""
+    lines, tokenizers = keep_given(recipe.training, folder)
+    return [*lines, *parallel.prepare(recipe, folder, tokenizers)]
 
 
 def farewell(run: Path) -> str:

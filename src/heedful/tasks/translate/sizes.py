@@ -14,6 +14,7 @@ from ...model.plan import Plan, Tokens
 from ...model.presets import plan
 from ...text.tokenizer import Tokenizer
 from ...train.run import require_memory
+from .given import complete_given, require_plan
 
 
 def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
@@ -24,9 +25,10 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
     names = [name for name in data.__struct_fields__ if name.endswith(("source", "target", "pairs"))]
     located = {name: tuple(str(resolve(file, root).absolute()) for file in getattr(data, name)) for name in names}
     data = msgspec.structs.replace(data, **located)
+    recipe, start = complete_given(recipe)
     pairs = sum(1 for _ in read_pairs(data))
     model, training, tokenizer = dict(recipe.model), recipe.training, recipe.tokenizer
-    if "preset" not in model:
+    if "preset" not in model and (model or start is None):  # else the plan is that of the start
         sizes = ((5_000, "transformer-tiny"), (100_000, "transformer-mini"), (1_000_000, "transformer-small"))
         model["preset"] = next((name for most, name in sizes if pairs <= most), "transformer-base")
     if tokenizer.size is None:
@@ -40,7 +42,9 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
         training = msgspec.structs.replace(training, warmup=_warmup(training))
     recipe = msgspec.structs.replace(recipe, data=data, model=model, training=training, tokenizer=tokenizer)
     parts_of(data)
-    require_memory(_planned(recipe, {"vocab": tokenizer.size or 0}))  # refuse sizes before anything is written
+    # Sizes, and a start of another plan, are refused before anything is written.
+    vocab = {"vocab": tokenizer.size or 0}
+    require_memory(_planned(recipe, vocab) if start is None else build_plan(recipe, start.tokenizers, start.plan))
     return recipe
 
 
@@ -50,12 +54,20 @@ def _warmup(training: Training) -> int:
     return int(min(1000, max(10, expected)))
 
 
-def build_plan(recipe: Recipe, tokenizers: dict[str, Tokenizer]) -> Plan:
-    """The recipe's plan with the vocabularies' true sizes."""
+def build_plan(recipe: Recipe, tokenizers: dict[str, Tokenizer], start: Plan | None = None) -> Plan:
+    """The recipe's plan with the vocabularies' true sizes.
+
+    `start` is that of the model a run starts from: taken where the recipe has no [model], else both must agree.
+    """
     vocab = {"vocab": tokenizers["source"].vocab_size}
     if tokenizers["source"] is not tokenizers["target"]:
         vocab["target_vocab"] = tokenizers["target"].vocab_size
-    return _planned(recipe, vocab)
+    if start is not None and not recipe.model:
+        return _checked(start, recipe)
+    built = _planned(recipe, vocab)
+    if start is not None:
+        require_plan(built, start)
+    return built
 
 
 def _planned(recipe: Recipe, vocab: dict[str, int]) -> Plan:
@@ -66,6 +78,11 @@ def _planned(recipe: Recipe, vocab: dict[str, int]) -> Plan:
     built = plan(name, **options, **vocab)
     if {stream.name for stream in built.streams} != set(SIDES):
         raise UserError(f"model.preset {name!r} is not an encoder-decoder; try transformer-mini")
+    return _checked(built, recipe)
+
+
+def _checked(built: Plan, recipe: Recipe) -> Plan:
+    """The plan, if its positions hold the longest texts."""
     for stream in built.streams:
         embedding, longest = stream.embedding, recipe.data.longest + 2  # a tag and the end token
         if isinstance(embedding, Tokens) and embedding.positions == "learned" and embedding.capacity < longest:

@@ -19,11 +19,15 @@ from ...data.corpora import Corpora, Part
 from ...data.parallel import load_tokenizers, save_tokenizers
 from ...data.shards import Shards
 from ...model.embeddings import TokenInput
-from ...model.heads import Labels
+from ...model.guided import Teacher
+from ...model.heads import Head, Labels
 from ...model.layout import Layout
 from ...model.model import Model
 from ...text.tokenizer import Tokenizer
+from ...train.validation import Validation
+from .given import load_teacher, plan_of_start, start_with
 from .sizes import build_plan
+from .validation import Heldout
 
 VALIDATION_TOKENS = 4096
 
@@ -47,7 +51,13 @@ class Translation:
         self.batches = Batches(self.corpus, recipe.training.batch_tokens, recipe.seed)
         self.dev_batches = Batches(self.dev, VALIDATION_TOKENS, recipe.seed).in_order()
         self.device = device
-        self.model = Model(build_plan(recipe, self.tokenizers), recipe.seed).to(device)
+        training = recipe.training
+        start = plan_of_start(folder) if training.start is not None else None
+        self.model = Model(build_plan(recipe, self.tokenizers, start), recipe.seed).to(device)
+        if start is not None:
+            start_with(self.model, folder)
+        self.teacher = load_teacher(folder, device) if training.teacher is not None else None
+        self.heldout = Heldout(self.dev, self.tokenizers, recipe.decoding, training.validation_sentences)
         self.width = self.model.plan.stream("target").width
 
     def _corpus(self, folder: Path, name: str) -> Corpora:
@@ -59,7 +69,24 @@ class Translation:
         return self.batches.epoch(epoch)
 
     def collate(self, micro_batch: Any, epoch: int) -> Batch:
-        return self._batch(self.corpus, micro_batch, epoch)
+        """The batch; with R-drop its rows twice, with a teacher what that makes of them."""
+        batch, training = self._batch(self.corpus, micro_batch, epoch), self.recipe.training
+        labels = batch.labels["next_token"]
+        if self.teacher is not None:
+            labels.teacher = self._taught(self.teacher, batch.inputs)
+        if training.r_drop:
+            labels.r_drop = training.r_drop
+            batch.inputs = {stream: _twice(given) for stream, given in batch.inputs.items()}
+        return batch
+
+    def _taught(self, teacher: Model, inputs: dict[str, TokenInput]) -> Teacher:
+        teacher.to(next(self.model.parameters()).dtype)  # as fast as the student where that computes in bf16
+        head = teacher.heads["next_token"]
+        assert isinstance(head, Head)
+        with torch.no_grad():
+            states = head.before_output(teacher.encode(inputs)[0]["target"])
+        training = self.recipe.training
+        return Teacher(states, head.output.weight, head.output.bias, training.distillation, training.temperature)
 
     def _batch(self, corpus: Corpora, examples: Any, epoch: int | None) -> Batch:
         source, source_lengths = corpus.rows("source", examples, epoch)
@@ -78,14 +105,19 @@ class Translation:
             labels={"next_token": Labels(move(np.insert(target, target_ends, Tokenizer.end)))},
         )
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Mean negative log-likelihood of the dev tokens in nats, and the share of them ranked first."""
+    def validate(self, model: nn.Module) -> Validation:
+        """Mean negative log-likelihood of the dev tokens in nats, the share of them ranked first; translations."""
+        assert isinstance(model, Model)
         nll, correct, count = 0.0, 0, 0
         for examples in self.dev_batches:
             batch = self._batch(self.dev, examples, None)
             sums = model(batch.inputs, batch.labels)["next_token"]
             nll, correct, count = nll + float(sums.nll), correct + int(sums.correct), count + sums.count
-        return {"loss": nll / count, "accuracy": correct / count}
+        scores = {"loss": nll / count, "accuracy": correct / count}
+        if self.recipe.training.metric == "loss":
+            return Validation(scores, self.heldout.samples(model))
+        translated, samples = self.heldout.scores(model)
+        return Validation(scores | translated, samples)
 
     def finish(self, run: Path, model: nn.Module) -> None:
         """RUN/model, whole or not at all: weights, tokenizers, config.json with what decoding needs to know."""
@@ -102,3 +134,9 @@ class Translation:
         save_tokenizers(partial, self.tokenizers)
         shutil.rmtree(run / "model", ignore_errors=True)
         partial.rename(run / "model")
+
+
+def _twice(given: TokenInput) -> TokenInput:
+    """All rows, and all rows again after them."""
+    lengths = np.concatenate([given.layout.lengths] * 2)
+    return TokenInput(torch.cat([given.ids, given.ids]), Layout.packed(lengths, given.layout.device))

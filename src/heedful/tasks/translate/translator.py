@@ -161,17 +161,23 @@ class Translator:
                 one.finish([next(found) for _ in one.sources])
 
 
-def load(path: str | Path) -> Translator:
-    """The translator in a model folder, or the finished model in a run's folder."""
+def find(path: str | Path) -> Path:
+    """The folder of a model: itself, or that of the finished model in a run's folder."""
     folder = Path(path)
     if not folder.is_dir():
-        raise UserError(f"{path}: no such folder; -m takes the folder of a run or of a model")
+        raise UserError(f"{path}: no such folder; a translator is the folder of a run or of a model")
     if not (folder / "config.json").exists() and (folder / "run.json").exists():
         folder = folder / "model"
         if not folder.exists():
             raise UserError(
                 f"{path}: the run is not finished, so it holds no model; continue it: heedful resume {path}"
             )
+    return folder
+
+
+def load(path: str | Path) -> Translator:
+    """The translator in a model folder, or the finished model in a run's folder."""
+    folder = find(path)
     model, extra = load_model(folder)
     if extra.get("task") != "translate":
         raise UserError(f"{folder}: a model for the task {extra.get('task')!r}, not for translation")
