@@ -21,6 +21,7 @@ from document_examples import gaps
 from lxml import etree
 
 from heedful.data.documents import Document, open_document
+from heedful.errors import UserError
 
 PLACES = [Path(place) for place in (sys.prefix, sys.base_prefix, "/usr/share/locale", "/usr/lib/python3", "/usr/share")]
 MARK = rb"@@\d+@@"
@@ -82,9 +83,13 @@ def only_marks(content: bytes, document: Document, taken: bytes, left: bytes = b
 
 
 def check_catalogues(count: int) -> tuple[int, int]:
-    files = filled = 0
+    files = filled = refused = 0
     for file, content in catalogues(count):
-        document = open_document(file, content)
+        try:
+            document = open_document(file, content)
+        except UserError:  # somebody's broken file; there are few
+            refused += 1
+            continue
         assert document.write({}) == content, file
         lines = rb'(?:""\r?\n"\\n"\r?\n)?"' + MARK + rb'(?:\\n)?"'
         only_marks(content, document, lines, b'""')
@@ -96,6 +101,7 @@ def check_catalogues(count: int) -> tuple[int, int]:
         assert [again.units[number].translation.text for number in texts] == list(texts.values()), file
         assert again.write({}) == out, file
         files, filled = files + 1, filled + len(texts)
+    assert refused <= files // 10
     return files, filled
 
 

@@ -18,7 +18,7 @@ WIDTH = 79  # of a line, in entries whose lines are broken: gettext's own
 _CHARSET = re.compile(rb'^(?!#)[^\n]*?Content-Type:[^"\n]{0,200}?charset=([^\s"\\;]+)', re.MULTILINE | re.IGNORECASE)
 # Encodings of gettext in which a byte that looks like a quote or a line end is one.
 _CHARSETS = re.compile(
-    r"utf-?8|(us-)?ascii|iso-?8859-?\d{1,2}|koi8-[rut]|(cp|windows-)(8|12)\d\d|gb2312|gbk|gb18030|big5(-hkscs)?"
+    r"utf-?8|(us-)?ascii|iso-?8859-?\d{1,2}|koi8-[rut]|(cp|windows-)(8|9|12)\d\d|gb2312|gbk|gb18030|big5(-hkscs)?"
     r"|euc-?(jp|kr)|shift[_-]jis|tis-620",
     re.IGNORECASE,
 )
