@@ -31,10 +31,18 @@ def translate(
     ] = None,
     model: Annotated[
         list[Path] | None,
-        typer.Option("-m", "--model", metavar="RUN", help="Of a run or a model; several decode together. Default: the last run here."),
+        typer.Option(
+            "-m",
+            "--model",
+            metavar="RUN",
+            help="Of a run or a model; several decode together. Default: the last run here.",
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Default: standard output. If interrupted, the same command goes on.")
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Default: standard output. If interrupted, the same command goes on."
+        ),
     ] = None,
     tag: Annotated[str | None, typer.Option(metavar="LANGUAGE", help="Of several target languages, this one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="An object a line: text, scores, tokens, problems.")] = False,

@@ -92,11 +92,11 @@ def job(model: Sequence[Path], options: Mapping[str, Any], inputs: Sequence[Path
 def skipped(lines: BinaryIO, count: int) -> int:
     """Read past at most `count` lines; how many there were."""
     for number in range(count):
-        while piece := lines.readline(READ_AT_A_TIME):
-            if piece.endswith(b"\n"):
-                break
-        else:
+        piece = lines.readline(READ_AT_A_TIME)
+        if not piece:
             return number
+        while piece and not piece.endswith(b"\n"):
+            piece = lines.readline(READ_AT_A_TIME)
     return count
 
 
