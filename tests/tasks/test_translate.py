@@ -34,7 +34,8 @@ def write_corpus(folder: Path, count: int = 200, seed: int = 0) -> list[str]:
         f'data.source=["{folder}/a.src"]', f'data.target=["{folder}/a.tgt"]', "tokenizer.size=400",
         "model.preset=transformer-tiny", "model.width=32", "model.feedforward=64", "training.processes=1",
         "training.threads=1", "training.batch_tokens=256", "training.warmup=10", "training.rate=3e-3",
-        "training.validate_every=10", "training.save_every=5", "tokenizer.sampling=0.1",
+        "training.validate_every=10", "training.save_every=5", "tokenizer.sampling=0.1", "cleaning.duplicates=false",
+        "cleaning.leaks=false",
     ]  # fmt: skip
 
 

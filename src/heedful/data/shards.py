@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -179,12 +179,14 @@ def build_shards(
     key: str = "",
     longest: int = 256,
     sampling: Sampling | None = None,
+    left_out: Callable[[str, Any], None] | None = None,
 ) -> Shards:
     """Encode examples, one text for each of `tokenizers` in its order, and publish them in `folder`.
 
     A text beyond those is left alone (a `Pair` says where it is from). An example is left out and counted if a side
-    has no text or more than `longest` tokens. Memory does not grow with the corpus, but for its distinct words when
-    sampling. What was in `folder` is replaced. UserError if nothing is left or the disk is full.
+    has no text or more than `longest` tokens; `left_out` is then called with "empty" or "long" and the example.
+    Memory does not grow with the corpus, but for its distinct words when sampling. What was in `folder` is replaced.
+    UserError if nothing is left or the disk is full.
     """
     folder = Path(folder).absolute()
     partial = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
@@ -196,7 +198,7 @@ def build_shards(
         partial.mkdir()
         writers = [_Writer(partial, name, tokenizer, sampling) for name, tokenizer in tokenizers.items()]
         try:
-            counts = _encode(examples, writers, longest)
+            counts = _encode(examples, writers, longest, left_out or (lambda why, example: None))
             if not counts.kept:
                 raise UserError(
                     f"no example is left of {counts.read} read: {counts.empty} have a side without text, {counts.long} "
@@ -225,15 +227,25 @@ def _has_text(text: str | Marked) -> bool:
     return bool(text.strip() if isinstance(text, str) else text.numbers)
 
 
-def _encode(examples: Iterable[Sequence[str | Marked]], writers: list[_Writer], longest: int) -> Counts:
+def _encode(
+    examples: Iterable[Sequence[Any]], writers: list[_Writer], longest: int, left_out: Callable[[str, Any], None]
+) -> Counts:
     read = kept = empty = long = 0
     iterator = iter(examples)
     while chunk := list(islice(iterator, CHUNK)):
-        full = [example for example in chunk if all(_has_text(example[side]) for side in range(len(writers)))]
+        full = []
+        for example in chunk:
+            if all(_has_text(example[side]) for side in range(len(writers))):
+                full.append(example)
+            else:
+                left_out("empty", example)
         sides = [writer.encode([example[side] for example in full]) for side, writer in enumerate(writers)]
         fits = [all(row.tokens <= longest for row in rows) for rows in zip(*sides, strict=True)]
         for writer, side in zip(writers, sides, strict=True):
             writer.append([row.items for row, good in zip(side, fits, strict=True) if good])
+        for example, good in zip(full, fits, strict=True):
+            if not good:
+                left_out("long", example)
         read += len(chunk)
         empty += len(chunk) - len(full)
         kept += sum(fits)

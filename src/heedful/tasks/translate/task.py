@@ -16,8 +16,10 @@ from torch import nn
 from ...config import Recipe
 from ...data.batches import Batches
 from ...data.corpora import Corpora, Part
+from ...data.mixing import Mixture, times
 from ...data.parallel import load_tokenizers, save_tokenizers
 from ...data.shards import Shards
+from ...data.splits import Corpus, splits
 from ...model.embeddings import TokenInput
 from ...model.guided import Teacher
 from ...model.heads import Head, Labels
@@ -47,9 +49,17 @@ class Translation:
     def __init__(self, recipe: Recipe, folder: Path, device: torch.device) -> None:
         self.recipe = recipe
         self.tokenizers = load_tokenizers(folder)
-        self.corpus, self.dev = (self._corpus(folder, name) for name in ("train", "dev"))
-        self.batches = Batches(self.corpus, recipe.training.batch_tokens, recipe.seed)
-        self.dev_batches = Batches(self.dev, VALIDATION_TOKENS, recipe.seed).in_order()
+        found = splits(recipe.data)
+        self.corpus, self.dev = self._corpora(folder, found.train), self._corpora(folder, found.dev)
+        sizes, tags = [len(part.shards) for part in self.corpus.parts], [corpus.tag for corpus in found.train]
+        weights = times(recipe.data, sizes, tags)
+        drawn = Mixture(sizes, weights, recipe.seed).epoch if weights else None
+        self.batches = Batches(self.corpus, recipe.training.batch_tokens, recipe.seed, drawn=drawn)
+        dev = list(zip(found.dev, self.dev.parts, strict=True))
+        self.languages = {
+            tag: Corpora([part for corpus, part in dev if corpus.tag == tag])
+            for tag in dict.fromkeys(corpus.tag for corpus in found.dev)
+        }
         self.device = device
         training = recipe.training
         start = plan_of_start(folder) if training.start is not None else None
@@ -60,10 +70,11 @@ class Translation:
         self.heldout = Heldout(self.dev, self.tokenizers, recipe.decoding, training.validation_sentences)
         self.width = self.model.plan.stream("target").width
 
-    def _corpus(self, folder: Path, name: str) -> Corpora:
-        tags = self.recipe.data.tags
-        before = [(self.tokenizers["source"].tag(tag),) for tag in tags] if tags else [()]
-        return Corpora([Part(Shards.open(folder / f"{name}-{number}"), ids) for number, ids in enumerate(before)])
+    def _corpora(self, folder: Path, corpora: list[Corpus]) -> Corpora:
+        tag = self.tokenizers["source"].tag
+        return Corpora(
+            [Part(Shards.open(folder / one.name), (tag(one.tag),) if one.tag is not None else ()) for one in corpora]
+        )
 
     def micro_batches(self, epoch: int) -> Sequence[Any]:
         return self.batches.epoch(epoch)
@@ -105,26 +116,37 @@ class Translation:
             labels={"next_token": Labels(move(np.insert(target, target_ends, Tokenizer.end)))},
         )
 
+<<<<<<< HEAD
     def validate(self, model: nn.Module) -> Validation:
-        """Mean negative log-likelihood of the dev tokens in nats, the share of them ranked first; translations."""
+        """Mean negative log-likelihood of the dev tokens in nats, the share of them ranked first; translations.
+
+        With several languages also the first for each, as "loss.de".
+        """
         assert isinstance(model, Model)
-        nll, correct, count = 0.0, 0, 0
-        for examples in self.dev_batches:
-            batch = self._batch(self.dev, examples, None)
-            sums = model(batch.inputs, batch.labels)["next_token"]
-            nll, correct, count = nll + float(sums.nll), correct + int(sums.correct), count + sums.count
+        sums = {tag: self._sums(model, corpus) for tag, corpus in self.languages.items()}
+        nll, correct, count = map(sum, zip(*sums.values(), strict=True))
         scores = {"loss": nll / count, "accuracy": correct / count}
+        if len(sums) > 1:
+            scores |= {f"loss.{tag}": nll / count for tag, (nll, _, count) in sums.items()}
         if self.recipe.training.metric == "loss":
             return Validation(scores, self.heldout.samples(model))
         translated, samples = self.heldout.scores(model)
         return Validation(scores | translated, samples)
+
+    def _sums(self, model: Model, corpus: Corpora) -> tuple[float, int, int]:
+        nll, correct, count = 0.0, 0, 0
+        for examples in Batches(corpus, VALIDATION_TOKENS, self.recipe.seed).in_order():
+            batch = self._batch(corpus, examples, None)
+            sums = model(batch.inputs, batch.labels)["next_token"]
+            nll, correct, count = nll + float(sums.nll), correct + int(sums.correct), count + sums.count
+        return nll, correct, count
 
     def finish(self, run: Path, model: nn.Module) -> None:
         """RUN/model, whole or not at all: weights, tokenizers, config.json with what decoding needs to know."""
         assert isinstance(model, Model)
         extra = {
             "task": "translate",
-            "tags": self.recipe.data.tags,
+            "tags": tuple(dict.fromkeys(self.recipe.data.tags)),
             "decoding": msgspec.to_builtins(self.recipe.decoding),
             "tokenizers": {side: tokenizer.fingerprint for side, tokenizer in self.tokenizers.items()},
         }

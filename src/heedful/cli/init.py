@@ -1,0 +1,81 @@
+"""`heedful init TASK`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .endings import open_file
+from .options import (
+    DevPairs,
+    DevSource,
+    DevTarget,
+    Languages,
+    Limit,
+    Pairs,
+    Preset,
+    Settings,
+    Source,
+    Start,
+    Target,
+    TestPairs,
+    TestSource,
+    TestTarget,
+    recipe_of,
+)
+
+init = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Write a recipe to start from.")
+
+
+@init.callback()
+def _of_task() -> None:
+    """Write a recipe to start from."""
+
+
+@init.command("translate")
+def translate(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="A new file; - is standard output.")
+    ] = Path("recipe.toml"),
+    source: Source = None,
+    target: Target = None,
+    pairs: Pairs = None,
+    dev_source: DevSource = None,
+    dev_target: DevTarget = None,
+    dev_pairs: DevPairs = None,
+    test_source: TestSource = None,
+    test_target: TestTarget = None,
+    test_pairs: TestPairs = None,
+    languages: Languages = None,
+    start: Start = None,
+    limit: Limit = None,
+    preset: Preset = None,
+    settings: Settings = None,
+) -> None:
+    """Write a recipe for a translator: every key with its meaning and default."""
+    given = {
+        "data.source": source,
+        "data.target": target,
+        "data.pairs": pairs,
+        "data.dev_source": dev_source,
+        "data.dev_target": dev_target,
+        "data.dev_pairs": dev_pairs,
+        "data.test_source": test_source,
+        "data.test_target": test_target,
+        "data.test_pairs": test_pairs,
+        "training.start": start and str(start),
+        "training.limit": limit,
+        "model.preset": preset,
+    }
+    from ..config.meanings import commented
+
+    text = commented(recipe_of(None, given, languages, settings))
+    if str(output) == "-":
+        sys.stdout.write(text)
+        return
+    with open_file(output, "xb") as file:
+        file.write(text.encode())
+    print(f"{output}: look at it with heedful check {output}")
