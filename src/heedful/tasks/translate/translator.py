@@ -13,7 +13,7 @@ import torch
 
 from ...config import Decoding, check_decoding
 from ...data.parallel import load_tokenizers
-from ...decode.engine import Decoded, decode
+from ...decode.engine import as_one, decode
 from ...decode.options import Hypothesis, Options
 from ...decode.wanted import Wanted
 from ...errors import UserError
@@ -27,6 +27,7 @@ from ...text.spans import find as find_spans
 from ...text.terms import Terms
 from ...text.tokenizer import Tokenizer
 from .answers import Alternative, Answer, Draft, Piece, best_joined
+from .demands import checked, least_risky, spellings, wanted_of
 from .exchange import Exchange, Languages
 from .protecting import Sentence, Way
 
@@ -37,7 +38,8 @@ class Translator:
     """A finished model with its tokenizers. `tags` are the target languages to choose from (none: there is one).
 
     `choices` are the fast paths of this machine, as `load` probes for them. `usual` is the length in tokens that 99 of
-    100 texts it was trained on do not exceed (None: not known).
+    100 texts it was trained on do not exceed (None: not known). `others` are models of the same words that decode
+    together with `model`.
     """
 
     def __init__(
@@ -48,10 +50,12 @@ class Translator:
         decoding: Decoding,
         choices: hardware.Choices | None = None,
         usual: int | None = None,
+        others: Sequence[Model] = (),
     ) -> None:
         self.model, self.tokenizers, self.tags, self.decoding = model, dict(tokenizers), tuple(tags), decoding
         self.choices = choices or hardware.Choices()
         self.usual = min(usual or decoding.longest, decoding.longest)
+        self.models: Model | list[Model] = [model, *others] if others else model
 
     def translate(
         self,
@@ -78,6 +82,10 @@ class Translator:
         best: int = 1,
         split: Split = "auto",
         language: str = "en",
+        prefix: str = "",
+        require: Sequence[str] = (),
+        ban: Sequence[str] = (),
+        mbr: int = 0,
     ) -> list[Answer]:
         """The translation of each text, in order, with scores and what is wrong with it. `tag` is the target language.
 
@@ -85,13 +93,18 @@ class Translator:
         `terms` are kept in any case. `best` asks for alternatives. Texts that are longer than nearly all the model was
         trained on ("auto"; or all, "always") are split into sentences, by the rules of `language`, and those that are
         longer than `decoding.longest` tokens into pieces; white space between sentences stays as it is.
+
+        Every translation begins with `prefix`, holds all phrases of `require` and none of `ban`; texts are then not
+        split. With `mbr`, of so many answers (samples, if `options` ask for sampling) the one most like all is given.
         """
         texts = _checked(texts, options)
         if split not in ("auto", "always", "never"):
             raise UserError(f"split = {split!r}; known: auto, always, never")
         if spans is not None and len(spans) != len(texts):
             raise UserError(f"spans are given for {len(spans)} of {len(texts)} texts")
-        options = dataclasses.replace(options or self.options(), best=best, logprobs=True)
+        demand = wanted_of(self.tokenizers["target"], prefix, require)
+        split = "never" if demand else split
+        options = self._options(options, max(best, mbr), ban)
         before = self._before(tag)
         passages = []
         for number, text in enumerate(texts):
@@ -101,8 +114,17 @@ class Translator:
         # Twice apart: a model without placeholders finds numbers changed only after it has been tried.
         for way in (Way.whole, Way.strict, Way.apart, Way.apart):
             asked = [sentence for sentence in everything if sentence.wants(way, len(self._placeholders))]
-            self._try(asked, way, before, options)
-        return [self._answer(passage, options) for passage in passages]
+            self._try(asked, way, before, options, demand)
+        answers = [checked(self._answer(passage, options), prefix, require, ban) for passage in passages]
+        return [least_risky(answer, best) for answer in answers] if mbr else answers
+
+    def _options(self, options: Options | None, best: int, ban: Sequence[str]) -> Options:
+        options = options or self.options()
+        banned = [ids for phrase in ban for ids in spellings(self.tokenizers["target"], phrase)]
+        beam = options.beam if options.sampling else max(options.beam, best)
+        return dataclasses.replace(
+            options, beam=beam, best=best, logprobs=True, banned_phrases=(*options.banned_phrases, *banned)
+        )
 
     def search(
         self, sources: list[list[int]], options: Options, wanted: Sequence[Wanted | None] | None = None
@@ -110,7 +132,7 @@ class Translator:
         """The best hypotheses for each list of source ids (tag and end token included)."""
         choices = msgspec.structs.replace(self.choices, threads=torch.get_num_threads())  # the caller's to say
         with hardware.applied(choices):
-            return decode(self.model, sources, options, self.choices, wanted)
+            return decode(self.models, sources, options, self.choices, wanted)
 
     def options(self, **given: Any) -> Options:
         """The model's own way of decoding, with what is given put in its place (fields of `decode.Options`)."""
@@ -152,7 +174,9 @@ class Translator:
             parts.append(Sentence(text[start:end], own, protect))
         return parts
 
-    def _try(self, sentences: list[Sentence], way: Way, before: list[int], options: Options) -> None:
+    def _try(
+        self, sentences: list[Sentence], way: Way, before: list[int], options: Options, demand: Wanted | None
+    ) -> None:
         """One way for all these sentences; those that are alike in what may be said are decoded together."""
         together: dict[tuple[bool, bool], list[Sentence]] = {}
         for sentence in sentences:
@@ -165,11 +189,14 @@ class Translator:
                 restricted=(*options.restricted, *(target.placeholders if guarded else ())),
                 banned=(*options.banned, *(self._digits if without_digits else ())),
             )
-            longest = Decoded(self.model, own).longest
+            longest = as_one(self.models, own).longest
             languages = Languages(source, target, self._placeholders, before, self.decoding.longest, longest)
             exchanges = [Exchange(sentence, way, languages) for sentence in alike]
+            if demand is not None:
+                for exchange in exchanges:
+                    exchange.demand(demand)
             asked = [one for exchange in exchanges for one in exchange.asked]
-            wanted = [one for _, one in asked] if guarded else None
+            wanted = [one for _, one in asked] if guarded or demand else None
             found = iter(self.search([ids for ids, _ in asked], own, wanted))
             for exchange in exchanges:
                 exchange.finish([next(found) for _ in exchange.asked], own)
