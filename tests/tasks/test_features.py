@@ -171,7 +171,8 @@ def test_the_scores_are_those_of_the_model_at_hand(given: Path, tmp_path: Path) 
     run(tmp_path / "run", settings_of(given, "training.metric=chrf", "training.final=last", "training.ema=0.5"))
     translator = load(tmp_path / "run")
     task = Translation(Run.open(tmp_path / "run").recipe, tmp_path / "run" / "data", torch.device("cpu"))
-    answers = translator.translate(task.heldout.sources, options=translator.options(beam=1))
+    options = translator.options(beam=1, max_length=task.heldout.options.max_length)
+    answers = translator.translate(task.heldout.sources, options=options)
     line = validations(tmp_path / "run")[-1]
     assert line["chrf"] == pytest.approx(CHRF().corpus_score(answers, [task.heldout.references]).score)
     samples = line["samples"]

@@ -8,13 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .placing import Alternating
 from .shards import Ids, Shards
 
 
 class Part(NamedTuple):
     """Shards, and the ids put before every row of one stream."""
 
-    shards: Shards
+    shards: Shards | Alternating
     before: tuple[int, ...] = ()
 
 

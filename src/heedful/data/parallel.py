@@ -15,7 +15,8 @@ from ..errors import UserError
 from ..text.tokenizer import Tokenizer, train_tokenizer
 from .cleaning import Dropped
 from .lexicon import learn_lexicon
-from .placing import Placing
+from .placing import SECOND, Placing
+from .readers import Pair
 from .selection import Account, Chosen, read_accounts, require_pairs, select, write_accounts
 from .shards import Sampling, Shards, build_shards, key_of
 from .splits import splits
@@ -43,7 +44,6 @@ def prepare(recipe: Recipe, folder: Path, given: dict[str, Tokenizer] | None = N
         recipe.data.hold_out,
         recipe.cleaning,
         shape,
-        recipe.data.placeholders,
     )
     files = dict.fromkeys(path for corpus in (*corpora, *found.test) for path in corpus.paths())
     key = key_of(files, [], {"of": "tokenizer", "options": msgspec.to_builtins(options)})
@@ -60,15 +60,15 @@ def prepare(recipe: Recipe, folder: Path, given: dict[str, Tokenizer] | None = N
     told = {account.name: account for account in read_accounts(folder, key)}
     before = dict(told)
     for number, corpus in enumerate(corpora):
-        shards_key = key_of([], tokenizers.values(), {"name": corpus.name, "from": key})
+        teaches = corpus in found.train and recipe.data.placeholders > 0
+        shards_key = key_of([], tokenizers.values(), {"name": corpus.name, "placing": teaches, "from": key})
         if corpus.name not in told or Shards.reuse(folder / corpus.name, shards_key) is None:
             sampling, learn = None, recipe.tokenizer
             if learn.sampling and corpus in found.train:
                 sampling = Sampling(learn.sampling, learn.segmentations, recipe.seed + number)
-            placing = _placing(recipe, selected()[corpus.name], recipe.seed + number, corpus in found.train)
-            told[corpus.name] = _build(
-                recipe, folder, selected()[corpus.name], tokenizers, shards_key, sampling, placing
-            )
+            chosen = selected()[corpus.name]
+            placing, streams = _placing(tokenizers, recipe.seed + number, chosen.pairs if teaches else None)
+            told[corpus.name] = _build(recipe, folder, chosen, streams, shards_key, sampling, placing)
     if found.held_out:
         for train, dev in zip(found.train, found.dev, strict=True):
             told[train.name].held_out = told[dev.name].read
@@ -78,11 +78,17 @@ def prepare(recipe: Recipe, folder: Path, given: dict[str, Tokenizer] | None = N
     return [str(account) for account in accounts if account.name.startswith("train") or account.lost]
 
 
-def _placing(recipe: Recipe, chosen: Chosen, seed: int, invents: bool) -> Placing:
-    """Where the placeholders of a corpus go. The dev set gets those it has: it is to be like what is translated."""
-    share = recipe.data.placeholders if recipe.tokenizer.placeholders and invents else 0.0
-    lexicon = learn_lexicon((pair.source, pair.target) for pair in chosen.pairs()) if share else {}
-    return Placing(recipe.tokenizer.placeholders, share, seed, lexicon)
+def _placing(
+    tokenizers: dict[str, Tokenizer], seed: int, taught: Callable[[], Iterator[Pair]] | None
+) -> tuple[Placing | None, dict[str, Tokenizer]]:
+    """Where placeholders go in a corpus, and its streams: twice as many where invented placeholders are `taught`."""
+    count = min(len(tokenizer.placeholders) for tokenizer in tokenizers.values())
+    if not count:
+        return None, tokenizers
+    if taught is None:
+        return Placing(count, seed), tokenizers
+    lexicon = learn_lexicon((pair.source, pair.target) for pair in taught())
+    return Placing(count, seed, lexicon), tokenizers | {side + SECOND: tokenizers[side] for side in SIDES}
 
 
 def _build(
@@ -92,15 +98,14 @@ def _build(
     tokenizers: dict[str, Tokenizer],
     key: str,
     sampling: Sampling | None,
-    placing: Placing,
+    placing: Placing | None,
 ) -> Account:
     """The shards of a corpus, and what became of its pairs."""
     rules = {dropped.rule: dropped for dropped in chosen.dropped} | {"long": Dropped("long", recipe.data.longest)}
     rules = {"empty": Dropped("empty")} | rules  # of dev pairs too
-    examples = ((*placing(n, (pair.source, pair.target)), pair) for n, pair in enumerate(chosen.pairs()))
     shards = build_shards(
-        folder / chosen.corpus.name, examples, tokenizers, key=key, longest=recipe.data.longest,
-        sampling=sampling, left_out=lambda why, example: rules[why].add(example[2]),
+        folder / chosen.corpus.name, chosen.pairs(), tokenizers, key=key, longest=recipe.data.longest,
+        sampling=sampling, placing=placing, left_out=lambda why, pair: rules[why].add(pair),
     )  # fmt: skip
     return Account(
         name=chosen.corpus.name,

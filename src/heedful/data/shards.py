@@ -22,7 +22,7 @@ import xxhash
 
 from ..errors import UserError
 from ..text.draws import below, draws
-from ..text.placeholders import Marked, encode, words
+from ..text.placeholders import Marked, encode_many, words
 from ..text.ragged import spans, sums
 from ..text.segmentations import Sampler
 from ..text.tokenizer import Tokenizer
@@ -33,6 +33,10 @@ FORMAT = 1
 # Examples, or words of a table, handled at a time: bounds the memory of building and of `lengths`.
 CHUNK = 4096
 SAMPLED = ("offsets", "words", "table.tokens", "table.offsets")
+
+
+# Of a numbered example the texts to encode, one for each tokenizer (`placing.Placing`).
+Placing = Callable[[int, Sequence[str]], Sequence[str | Marked]]
 
 
 class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -173,20 +177,21 @@ def key_of(files: Iterable[Path], tokenizers: Iterable[Tokenizer], options: Mapp
 
 def build_shards(
     folder: str | Path,
-    examples: Iterable[Sequence[str | Marked]],
+    examples: Iterable[Sequence[str]],
     tokenizers: Mapping[str, Tokenizer],
     *,
     key: str = "",
     longest: int = 256,
     sampling: Sampling | None = None,
+    placing: Placing | None = None,
     left_out: Callable[[str, Any], None] | None = None,
 ) -> Shards:
     """Encode examples, one text for each of `tokenizers` in its order, and publish them in `folder`.
 
-    A text beyond those is left alone (a `Pair` says where it is from). An example is left out and counted if a side
-    has no text or more than `longest` tokens; `left_out` is then called with "empty" or "long" and the example.
-    Memory does not grow with the corpus, but for its distinct words when sampling. What was in `folder` is replaced.
-    UserError if nothing is left or the disk is full.
+    A text beyond those is left alone (a `Pair` says where it is from). `placing` makes other texts of each example,
+    which has a number. An example is left out and counted if a side has no text or more than `longest` tokens;
+    `left_out` is then called with "empty" or "long" and the example. Memory does not grow with the corpus, but for its
+    distinct words when sampling. What was in `folder` is replaced. UserError if nothing is left or the disk is full.
     """
     folder = Path(folder).absolute()
     partial = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
@@ -198,7 +203,7 @@ def build_shards(
         partial.mkdir()
         writers = [_Writer(partial, name, tokenizer, sampling) for name, tokenizer in tokenizers.items()]
         try:
-            counts = _encode(examples, writers, longest, left_out or (lambda why, example: None))
+            counts = _encode(examples, writers, longest, placing, left_out or (lambda why, example: None))
             if not counts.kept:
                 raise UserError(
                     f"no example is left of {counts.read} read: {counts.empty} have a side without text, {counts.long} "
@@ -228,22 +233,27 @@ def _has_text(text: str | Marked) -> bool:
 
 
 def _encode(
-    examples: Iterable[Sequence[Any]], writers: list[_Writer], longest: int, left_out: Callable[[str, Any], None]
+    examples: Iterable[Sequence[Any]],
+    writers: list[_Writer],
+    longest: int,
+    placing: Placing | None,
+    left_out: Callable[[str, Any], None],
 ) -> Counts:
     read = kept = empty = long = 0
     iterator = iter(examples)
     while chunk := list(islice(iterator, CHUNK)):
         full = []
-        for example in chunk:
-            if all(_has_text(example[side]) for side in range(len(writers))):
-                full.append(example)
+        for number, example in enumerate(chunk, read):
+            texts = example if placing is None else placing(number, example)
+            if all(_has_text(texts[side]) for side in range(len(writers))):
+                full.append((texts, example))
             else:
                 left_out("empty", example)
-        sides = [writer.encode([example[side] for example in full]) for side, writer in enumerate(writers)]
+        sides = [writer.encode([texts[side] for texts, _ in full]) for side, writer in enumerate(writers)]
         fits = [all(row.tokens <= longest for row in rows) for rows in zip(*sides, strict=True)]
         for writer, side in zip(writers, sides, strict=True):
             writer.append([row.items for row, good in zip(side, fits, strict=True) if good])
-        for example, good in zip(full, fits, strict=True):
+        for (_, example), good in zip(full, fits, strict=True):
             if not good:
                 left_out("long", example)
         read += len(chunk)
@@ -281,9 +291,7 @@ class _Writer:
 
     def encode(self, texts: list[str | Marked]) -> list[_Row]:
         if self.sampler is None:
-            plain = iter(self.tokenizer.encode_many([text for text in texts if isinstance(text, str)]))
-            rows = (next(plain) if isinstance(text, str) else encode(self.tokenizer, text) for text in texts)
-            return [_Row(ids, len(ids)) for ids in rows]
+            return [_Row(ids, len(ids)) for ids in encode_many(self.tokenizer, texts)]
         lines = [words(self.tokenizer, text) for text in texts]
         new = sorted({word for line in lines for word in line if word not in self.words})
         for first in range(0, len(new), CHUNK):

@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from .pipeline import placeholder
@@ -19,7 +18,7 @@ from .spans import SPACELESS, Span, find, touching
 from .tokenizer import Tokenizer
 
 _SPACELESS = re.compile(f"[{SPACELESS}]")
-MOST_PROBLEMS = 20  # that are told of one text
+MOST_PROBLEMS = 20  # that are looked into and told of one text
 _TAG = re.compile(r"<(/?)([A-Za-z\d][\w:.-]*+)[^<>]*?(/?)>")
 
 
@@ -63,25 +62,45 @@ def mask(text: str, spans: Sequence[Span]) -> Masked:
 
 def words(tokenizer: Tokenizer, text: str | Marked) -> list[str]:
     """As `Tokenizer.words`; a placeholder is a word of its own."""
-    if isinstance(text, str):
-        return tokenizer.words(text)
     found = []
-    for piece, number in zip(text.texts, (0, *text.numbers), strict=True):
-        if number:
-            found.append(placeholder(number))
-        content = piece.strip()
-        if content:
-            # A word that begins here is the token that it is after a space; "." in "{name}." is the one after a word.
-            goes_on = number > 0 and not piece[0].isspace() and (_spaceless(content[0]) or not content[0].isalnum())
-            found += tokenizer.words(content, inside=goes_on)
+    for number, content, goes_on in _parts(text):
+        found += [placeholder(number)] if number else []
+        found += tokenizer.words(content, inside=goes_on) if content else []
     return found
 
 
 def encode(tokenizer: Tokenizer, text: str | Marked) -> list[int]:
     """The ids of a text with placeholders."""
+    return encode_many(tokenizer, [text])[0]
+
+
+def encode_many(tokenizer: Tokenizer, texts: Sequence[str | Marked]) -> list[list[int]]:
+    """`encode` for each text."""
+    parts = [[(0, text, False)] if isinstance(text, str) else list(_parts(text)) for text in texts]
+    contents = [content for own in parts for _, content, goes_on in own if not goes_on]
+    encoded = iter(tokenizer.encode_many(contents) if len(contents) > 1 else map(tokenizer.encode, contents))
+    rows = []
+    for own in parts:
+        row: list[int] = []
+        for number, content, goes_on in own:
+            row += [tokenizer.placeholders[number - 1]] if number else []
+            row += tokenizer.encode_inside(content) if goes_on else next(encoded)
+        rows.append(row)
+    return rows
+
+
+def _parts(text: str | Marked) -> Iterator[tuple[int, str, bool]]:
+    """The number of a placeholder (0: none), the text after it, and whether that goes on without a space.
+
+    A word that begins here is the token that it is after a space; "." in "{name}." is the one that it is after a word.
+    """
     if isinstance(text, str) or not text.numbers:
-        return tokenizer.encode(text if isinstance(text, str) else text.texts[0])
-    return [number for word in tokenizer.encode_words(words(tokenizer, text)) for number in word]
+        yield 0, text if isinstance(text, str) else text.texts[0], False
+        return
+    for piece, number in zip(text.texts, (0, *text.numbers), strict=True):
+        content = piece.strip()
+        joined = bool(number and content) and not piece[0].isspace()
+        yield number, content, joined and (_spaceless(content[0]) or not content[0].isalnum())
 
 
 def read(tokenizer: Tokenizer, ids: Sequence[int]) -> Marked:
@@ -125,8 +144,10 @@ def lost(source: str, translation: str) -> list[str]:
     if not before and not after:
         return []
     counts, found = Counter(span.text for span in before), Counter(span.text for span in after)
+    differing = dict.fromkeys([*(counts - found), *(found - counts)])
+    if len(differing) > MOST_PROBLEMS:
+        return [f"{len(differing)} spans are missing or new"]
     # Among other words a span may be found otherwise; what differs is counted as it stands.
-    differing = islice(dict.fromkeys([*(counts - found), *(found - counts)]), MOST_PROBLEMS)
     often = ((text, source.count(text), translation.count(text)) for text in differing)
     problems = [
         f"{_shown(text)} is {'missing' if there < here else 'new'}" for text, here, there in often if here != there
@@ -190,6 +211,11 @@ def _closes(original: str) -> bool:
     return tag is not None and tag[1] == "/"
 
 
+def _ends_a_word(character: str) -> bool:
+    """Whether a space is usual between a character and a word after it."""
+    return character.isalnum() or character in ".,;:!?…%" or unicodedata.category(character) in ("Pe", "Pf")
+
+
 def _begins_quote(text: str, starts: bool) -> bool:
     """Whether a text ends with a bracket or quotation mark that opens."""
     last = text[-1]
@@ -209,7 +235,7 @@ def _left(source: Masked, number: int, before: str, starts: bool) -> str:
     original = source.originals[number - 1]
     if beside.isalnum() and not _spaceless(beside) and original[0] in "<&":  # in the midst of a word, as "&shy;"
         return ""
-    if beside and (_closes(original) or not (beside.isalnum() or before[-1].isalnum())):
+    if beside and (_closes(original) or not (beside.isalnum() or _ends_a_word(before[-1]))):
         return ""
     if _spaceless(before[-1]) or _begins_quote(before, starts):
         return ""

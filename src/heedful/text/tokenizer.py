@@ -81,6 +81,10 @@ class Tokenizer:
         """The ids of a text, without start or end. Linear in its length: about a second for a million characters."""
         return list(self._backend.encode(without_surrogates(text), add_special_tokens=False).ids)
 
+    def encode_inside(self, text: str) -> list[int]:
+        """The ids of a text that goes on where something else ended: without the space that is put in front of one."""
+        return [token for word in self.encode_words(self.words(text, inside=True)) for token in word]
+
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` for each text, on all threads the library may use (TOKENIZERS_PARALLELISM, RAYON_NUM_THREADS)."""
         clean = [without_surrogates(text) for text in texts]

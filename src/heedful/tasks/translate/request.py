@@ -24,8 +24,9 @@ ASKED = ("protect", "split", "language", "best", "prefix", "require", "ban", "mb
 class Request:
     """A translator and what is asked of it.
 
-    `models` are the folders it comes from, to know an interrupted translation again. `given` are fields of `decode.Options` and of `decode.Sampling`, `sample` to turn sampling on, `tag`, `terms` (a
-    file) and what `Translator.answer` takes. UserError for what does not go together.
+    `models` are the folders it comes from, to know an interrupted translation again. `given` are fields of
+    `decode.Options` and of `decode.Sampling`, `sample` to turn sampling on, `tag`, `terms` (a file) and what
+    `Translator.answer` takes. UserError for what does not go together.
     """
 
     def __init__(

@@ -17,7 +17,8 @@ from ...config import Recipe
 from ...data.batches import Batches
 from ...data.corpora import Corpora, Part
 from ...data.mixing import Mixture, times
-from ...data.parallel import load_tokenizers, save_tokenizers
+from ...data.parallel import SIDES, load_tokenizers, save_tokenizers
+from ...data.placing import Alternating
 from ...data.shards import Shards
 from ...data.splits import Corpus, splits
 from ...model.embeddings import TokenInput
@@ -73,8 +74,15 @@ class Translation:
     def _corpora(self, folder: Path, corpora: list[Corpus]) -> Corpora:
         tag = self.tokenizers["source"].tag
         return Corpora(
-            [Part(Shards.open(folder / one.name), (tag(one.tag),) if one.tag is not None else ()) for one in corpora]
+            [
+                Part(self._open(folder / one.name, number), (tag(one.tag),) if one.tag is not None else ())
+                for number, one in enumerate(corpora)
+            ]
         )
+
+    def _open(self, folder: Path, number: int) -> Shards | Alternating:
+        shards, share = Shards.open(folder), self.recipe.data.placeholders
+        return Alternating(shards, share, self.recipe.seed + number) if len(shards.streams) > len(SIDES) else shards
 
     def micro_batches(self, epoch: int) -> Sequence[Any]:
         return self.batches.epoch(epoch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -79,7 +80,7 @@ class Translator:
         protect: bool = True,
         terms: Terms | None = None,
         spans: Sequence[Sequence[tuple[int, int]]] | None = None,
-        best: int = 1,
+        best: int | None = None,
         split: Split = "auto",
         language: str = "en",
         prefix: str = "",
@@ -89,10 +90,11 @@ class Translator:
     ) -> list[Answer]:
         """The translation of each text, in order, with scores and what is wrong with it. `tag` is the target language.
 
-        `protect` keeps tags, variables, addresses and numbers (`protecting`); the spans [start, end) of each text and
-        `terms` are kept in any case. `best` asks for alternatives. Texts that are longer than nearly all the model was
-        trained on ("auto"; or all, "always") are split into sentences, by the rules of `language`, and those that are
-        longer than `decoding.longest` tokens into pieces; white space between sentences stays as it is.
+        `protect` keeps tags, variables, addresses and numbers (`protecting`); `spans` [start, end) of each text, and
+        `terms`, are kept in any case. `best` (or `options.best`) asks for alternatives. Texts that are longer than
+        nearly all the model was trained on ("auto"; or all, "always") are split into sentences by the rules of
+        `language`, and sentences of more than `decoding.longest` tokens into pieces. White space between sentences
+        stays as it is, and there is none around an answer.
 
         Every translation begins with `prefix`, holds all phrases of `require` and none of `ban`; texts are then not
         split. With `mbr`, of so many answers (samples, if `options` ask for sampling) the one most like all is given.
@@ -104,7 +106,7 @@ class Translator:
             raise UserError(f"spans are given for {len(spans)} of {len(texts)} texts")
         demand = wanted_of(self.tokenizers["target"], prefix, require)
         split = "never" if demand else split
-        options = self._options(options, max(best, mbr), ban)
+        options = self._options(options, max(best or 0, mbr), ban)
         before = self._before(tag)
         passages = []
         for number, text in enumerate(texts):
@@ -116,10 +118,11 @@ class Translator:
             asked = [sentence for sentence in everything if sentence.wants(way, len(self._placeholders))]
             self._try(asked, way, before, options, demand)
         answers = [checked(self._answer(passage, options), prefix, require, ban) for passage in passages]
-        return [least_risky(answer, best) for answer in answers] if mbr else answers
+        return [least_risky(answer, best or 1) for answer in answers] if mbr else answers
 
     def _options(self, options: Options | None, best: int, ban: Sequence[str]) -> Options:
         options = options or self.options()
+        best = best or options.best
         banned = [ids for phrase in ban for ids in spellings(self.tokenizers["target"], phrase)]
         beam = options.beam if options.sampling else max(options.beam, best)
         return dataclasses.replace(
@@ -168,9 +171,11 @@ class Translator:
         if split == "always" or (split == "auto" and too_long):
             bounds = split_sentences(text, spans, language)
         parts: list[Sentence | str] = []
+        starts = [span.start for span in spans]
         for number, (start, end) in enumerate(bounds):
             parts += [text[bounds[number - 1][1] : start]] if number else []
-            own = [s._replace(start=s.start - start, end=s.end - start) for s in spans if start <= s.start < end]
+            inside = spans[bisect_left(starts, start) : bisect_left(starts, end)]
+            own = [span._replace(start=span.start - start, end=span.end - start) for span in inside]
             parts.append(Sentence(text[start:end], own, protect))
         return parts
 
@@ -189,7 +194,7 @@ class Translator:
                 restricted=(*options.restricted, *(target.placeholders if guarded else ())),
                 banned=(*options.banned, *(self._digits if without_digits else ())),
             )
-            longest = as_one(self.models, own).longest
+            longest = as_one(self.models, own, self.choices).longest
             languages = Languages(source, target, self._placeholders, before, self.decoding.longest, longest)
             exchanges = [Exchange(sentence, way, languages) for sentence in alike]
             if demand is not None:
@@ -241,11 +246,14 @@ def _checked(texts: Iterable[str], options: Options | None) -> list[str]:
 
 def _spans(text: str, protect: bool, terms: Terms | None, given: Sequence[tuple[int, int]], number: int) -> list[Span]:
     """What stays of a text: what the caller gave, then what is found, then terms."""
-    own = []
+    own, place = [], 0
     for start, end in given:
-        if not 0 <= start < end <= len(text) or (own and start < own[-1].end):
+        if not place <= start <= end <= len(text):
             raise UserError(f"text {number}: the span {start} to {end} is not in it, or not behind the one before")
-        own.append(Span(start, end, "given", text[start:end]))
+        place = end
+        if content := text[start:end].strip():  # white space around it is kept as all around spans is
+            start = text.index(content[0], start)
+            own.append(Span(start, start + len(content), "given", content))
     spans = tidy(find_spans(text), own) if protect else own
     return tidy(terms.find(text), spans) if terms else spans
 
