@@ -21,7 +21,7 @@ MEANINGS = {
     "seed": "Everything random follows from it: the same seed, the same model.",
     "data.source": "Files with one sentence a line to translate from. Found as named, or under --data DIR.",
     "data.target": "Files with their translations, line by line.",
-    "data.pairs": "Files with both sides: .tsv (source, tab, target) or .jsonl; like all files they may be .gz.",
+    "data.pairs": "Files with both sides: .tsv (source, tab, target), .jsonl, .po, .tmx, .xlf; any may be .gz.",
     "data.dev_source": "Files for validation; without any, some pairs are held out of training.",
     "data.dev_target": "Their translations.",
     "data.dev_pairs": "Files for validation with both sides.",
@@ -70,8 +70,18 @@ MEANINGS = {
     "training.validate_every": "Steps between validations.",
     "training.save_every": "Steps between checkpoints.",
     "training.save_seconds": "Seconds after which a checkpoint is saved anyway.",
+    "training.validation_sentences": "Dev sentences translated for a metric other than loss.",
+    "training.metric": "Which validation is the best: of the least loss, or the highest chrF2 or BLEU.",
+    "training.patience": "Stop after so many validations in a row without a better one; 0: never.",
     "training.keep": "Newest checkpoints that are kept; the best is kept besides.",
-    "training.average": "The finished model averages so many validated checkpoints; 1: the best one.",
+    "training.final": "Which weights become the model; not set: average if there is one, else best.",
+    "training.average": "Validations whose weights are averaged into the finished model; 1: none.",
+    "training.ema": "Decay of a running average of the weights, which is then validated and finished; 0: off.",
+    "training.start": "A finished translator to begin from, with its tokenizers (--from).",
+    "training.teacher": "A finished translator with the same tokenizers to learn from.",
+    "training.distillation": "The teacher's share of the loss.",
+    "training.temperature": "Softens the teacher's and the student's distributions; 1: as they are.",
+    "training.r_drop": "Weight of the divergence between two passes with other dropout; 0: one pass.",
     "decoding.beam": "Hypotheses kept; 1 is greedy.",
     "decoding.length_penalty": "How hypotheses compare by length.",
     "decoding.alpha": "Strength of the length penalty.",
@@ -119,6 +129,9 @@ EXAMPLES: dict[str, Any] = {
     "training.steps": 10000,
     "training.limit": "60m",
     "training.warmup": 1000,
+    "training.final": "best",
+    "training.start": "RUN",
+    "training.teacher": "RUN",
     "model.preset": MODEL,
     "model.decoder_layers": 4,
     "model.key_heads": 4,
@@ -162,6 +175,8 @@ def _options(model: dict[str, Any]) -> dict[str, Any]:
 
 def _entry(name: str, value: Any, shown: Any, hint: Any) -> list[str]:
     key = name.split(".")[-1]
-    choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+    options = [hint, *typing.get_args(hint)]  # also of "one of these, or None"
+    choices = next((typing.get_args(one) for one in options if typing.get_origin(one) is Literal), ())
+    choices = () if choices == ("auto",) else choices  # or a number, as its meaning says
     meaning = f"# {MEANINGS[name]}" + (f" One of: {', '.join(choices)}." if choices else "")
     return [meaning, f"{key} = {toml_value(value)}" if value is not None else f"# {key} = {toml_value(shown)}"]

@@ -46,9 +46,7 @@ def prepare(recipe: Recipe, folder: Path, given: dict[str, Tokenizer] | None = N
 
     if given is not None:
         save_tokenizers(folder, given)
-    tokenizers = given or _tokenizers(
-        recipe, folder, key, lambda: [selected()[corpus.name] for corpus in found.train]
-    )
+    tokenizers = given or _tokenizers(recipe, folder, key, lambda: [selected()[corpus.name] for corpus in found.train])
     told = {account.name: account for account in read_accounts(folder, key)}
     before = dict(told)
     for number, corpus in enumerate(corpora):

@@ -116,7 +116,6 @@ class Translation:
             labels={"next_token": Labels(move(np.insert(target, target_ends, Tokenizer.end)))},
         )
 
-<<<<<<< HEAD
     def validate(self, model: nn.Module) -> Validation:
         """Mean negative log-likelihood of the dev tokens in nats, the share of them ranked first; translations.
 

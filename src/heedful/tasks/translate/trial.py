@@ -15,7 +15,6 @@ import torch
 from msgspec import Struct
 
 from ...config import Cleaning, Recipe, seconds
-from ...data.parallel import prepare
 from ...data.selection import Chosen, read_accounts
 from ...data.splits import Splits
 from ...model import hardware
@@ -26,6 +25,7 @@ from ...train.run import Choices, choose
 from ...train.schedule import rate
 from ...train.state import draw_seed
 from ...train.tensors import tensor_bytes
+from . import prepare
 from .task import Batch, Translation
 
 SAMPLE = 50_000  # pairs; of more, so many are taken evenly
@@ -175,7 +175,8 @@ def _measure(task: Translation, recipe: Recipe, precision: Literal["fp32", "bf16
         spent, seen, timed = spent + time.monotonic() - began, seen + batch.tokens, timed + 1
         if spent > TIMED:
             break
-    checkpoint = sum(map(tensor_bytes, optimizer.tensors().values()))
+    tensors = list(optimizer.tensors().values()) + ([optimizer.weights] if recipe.training.ema else [])
+    checkpoint = sum(map(tensor_bytes, tensors))
     return _Measured(largest, loss, _peak(), spent / timed, seen / spent, checkpoint)
 
 
