@@ -44,6 +44,7 @@ def test_plain_files_come_in_the_order_of_the_languages() -> None:
 @pytest.mark.parametrize(
     ("languages", "files", "words"),
     [
+        (" , ", {"pairs": ["a.tsv"]}, "names none"),
         ("de,fr", {"pairs": ["de=a.tsv", "b.tsv"]}, "b.tsv: of which language is it"),
         ("de,fr", {"pairs": ["de=a.tsv", "es=b.tsv"]}, "es=b.tsv: of which language"),
         ("de,fr", {"pairs": ["de=a.tsv", "de=b.tsv"]}, "names 'fr', but no file"),

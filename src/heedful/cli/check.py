@@ -50,32 +50,19 @@ def check(
     settings: Settings = None,
 ) -> None:
     """Look at data and recipe before training: exit code 1 if something is seriously wrong."""
-    given = {
-        "data.source": source,
-        "data.target": target,
-        "data.pairs": pairs,
-        "data.dev_source": dev_source,
-        "data.dev_target": dev_target,
-        "data.dev_pairs": dev_pairs,
-        "data.test_source": test_source,
-        "data.test_target": test_target,
-        "data.test_pairs": test_pairs,
-        "training.start": start and str(start),
-        "training.limit": limit,
-        "model.preset": preset,
-    }
-    chosen = recipe_of(recipe, given, languages, settings)
+    chosen = recipe_of(locals())
     from ..tasks.translate.check import check as examine
     from ..tasks.translate.check_text import text_of
 
-    report = examine(chosen, data)
+    watched = sys.stderr is not None and sys.stderr.isatty()
+    report = examine(chosen, data, lambda line: print(line, "...", file=sys.stderr) if watched else None)
     if as_json:
         import msgspec
 
         text = msgspec.json.format(msgspec.json.encode(report)).decode() + "\n"
     else:
         text = text_of(report)
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), end="")
     if report.problems:
         raise typer.Exit(FAILED)

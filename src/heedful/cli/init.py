@@ -56,23 +56,10 @@ def translate(
     settings: Settings = None,
 ) -> None:
     """Write a recipe for a translator: every key with its meaning and default."""
-    given = {
-        "data.source": source,
-        "data.target": target,
-        "data.pairs": pairs,
-        "data.dev_source": dev_source,
-        "data.dev_target": dev_target,
-        "data.dev_pairs": dev_pairs,
-        "data.test_source": test_source,
-        "data.test_target": test_target,
-        "data.test_pairs": test_pairs,
-        "training.start": start and str(start),
-        "training.limit": limit,
-        "model.preset": preset,
-    }
+    given = locals()
     from ..config.meanings import commented
 
-    text = commented(recipe_of(None, given, languages, settings))
+    text = commented(recipe_of(given))
     if str(output) == "-":
         sys.stdout.write(text)
         return

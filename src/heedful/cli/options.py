@@ -60,16 +60,30 @@ Limit = Annotated[str | None, typer.Option("--for", metavar="TIME", help="Stop a
 Preset = Annotated[str | None, typer.Option(metavar="NAME", help="Sizes of the model; see heedful show.")]
 
 
-def recipe_of(
-    recipe: Path | None, given: Mapping[str, Any], languages: str | None, settings: list[str] | None
-) -> Recipe:
-    """The recipe with what was given on top, then --set; for translation, which these options are made for."""
+# Where in a recipe the value of an option goes, by the name of its parameter.
+KEYS = {
+    **{f"{of}{side}": f"data.{of}{side}" for of in ("", "dev_", "test_") for side in ("source", "target", "pairs")},
+    **{name: f"training.{name}" for name in ("start", "limit", "steps", "device", "precision")},
+    "preset": "model.preset",
+    "seed": "seed",
+}
+
+
+def recipe_of(given: Mapping[str, Any]) -> Recipe:
+    """The recipe for a command's parameters by name: `recipe` if there is one, options on top, `settings` last.
+
+    It is a translator's, which these options are made for; UserError for another.
+    """
     from ..config import by_language, override, parse_recipe, read_recipe
 
-    if languages is not None:
-        given = by_language(languages, given)
-    overrides = [override(key, value) for key, value in given.items() if value is not None]
-    overrides += settings or []
+    values = {KEYS[name]: value for name, value in given.items() if name in KEYS and value is not None}
+    values = {key: str(value) if isinstance(value, (Path, StrEnum)) else value for key, value in values.items()}
+    if given.get("languages") is not None:
+        values = by_language(given["languages"], values)
+    overrides = [override(key, value) for key, value in values.items()]
+    overrides += [f"training.processes={given['processes']}"] if given.get("processes") else []
+    overrides += given.get("settings") or []
+    recipe = given.get("recipe")
     chosen = read_recipe(recipe, overrides) if recipe else parse_recipe({}, overrides, where="options")
     if chosen.task != "translate":
         raise UserError(f"the recipe's task is {chosen.task!r}, not 'translate'")

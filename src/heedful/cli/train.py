@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -56,23 +56,7 @@ def translate(
     settings: Settings = None,
 ) -> None:
     """Train a translator from parallel text; with no recipe, sizes follow from data and machine."""
-    given: dict[str, Any] = {
-        "data.source": source,
-        "data.target": target,
-        "data.pairs": pairs,
-        "data.dev_source": dev_source,
-        "data.dev_target": dev_target,
-        "data.dev_pairs": dev_pairs,
-        "training.start": start and str(start),
-        "training.limit": limit,
-        "training.steps": steps,
-        "training.device": device and device.value,
-        "training.precision": precision and precision.value,
-        "model.preset": preset,
-        "seed": seed,
-    }
-    own = ([f"training.processes={processes}"] if processes else []) + (settings or [])
-    chosen = recipe_of(recipe, given, languages, own)
+    chosen = recipe_of(locals())
     from ..tasks.runs import train as begin  # after the recipe was read: its mistakes need not wait for torch
 
     raise typer.Exit(begin(chosen, out, data, launch=True))

@@ -9,12 +9,14 @@ from ..errors import UserError
 
 
 def by_language(languages: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a recipe ("data.source": files or None) with languages taken from the files' names to data.tags.
+    """Settings of a recipe ("data.source": its files) with languages taken from the files' names to data.tags.
 
     Target and pair files are written LANGUAGE=FILE, or all of them plainly, in the order of the languages. One source
     file serves all target files. UserError where a file has no language, or a language no file.
     """
-    names = [name.strip() for name in languages.split(",")]
+    names = [name for part in languages.split(",") if (name := part.strip())]
+    if not names:
+        raise UserError("--languages names none; write --languages de,fr")
     found = dict(given)
     for which, tags in (("data.", "data.tags"), ("data.dev_", "data.dev_tags")):
         targets, pairs = (list(given.get(which + kind) or ()) for kind in ("target", "pairs"))
@@ -26,7 +28,8 @@ def by_language(languages: str, given: Mapping[str, Any]) -> dict[str, Any]:
         option = "--" + which.removeprefix("data.").replace("_", "-")
         said, files = _languages(names, targets + pairs, option)
         for kind, part in (("target", files[: len(targets)]), ("pairs", files[len(targets) :])):
-            found[which + kind] = part or None
+            if part:
+                found[which + kind] = part
         found[tags] = said
         if missing := [name for name in names if name not in said and which == "data."]:
             raise UserError(f"--languages names {missing[0]!r}, but no file: give --pairs {missing[0]}=FILE")

@@ -24,6 +24,8 @@ from . import documents
 LONGEST_LINE = 16 * 2**20
 PUBLIC_SETS = {
     "multi30k": "the files of data/task1/raw in the repository multi30k/dataset, unpacked",
+    "tatoeba": "English-German pairs of Tatoeba (ManyThings offers them), in two files of two columns",
+    "libreoffice-help": "the paragraphs of LibreOffice's help in both languages, in two files of two columns",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
@@ -58,15 +59,21 @@ class Report(Struct, kw_only=True):
     notes: list[str]
 
 
-def check(recipe: Recipe, root: Path | None = None) -> Report:
-    """Read all files, judge every pair, and train on a batch or two. UserError for what training would refuse, too."""
+def check(recipe: Recipe, root: Path | None = None, say: Callable[[str], None] = lambda line: None) -> Report:
+    """Read all files, judge every pair, and train on some batches. UserError for what training would refuse, too.
+
+    `say` hears what is being done.
+    """
     recipe = complete(recipe, root)
     found = splits(recipe.data)
+    say("reading the files")
     corpora, norms = _survey(found)
+    say("judging every training pair")
     chosen = select(recipe, found, all_rules=True, norms=norms)
     cleaning = [_cleaned(found, chosen, number) for number in range(len(found.train))]
     trial = None
     if all(one.kept for one in cleaning):
+        say("training on some batches")
         try:
             with tempfile.TemporaryDirectory(prefix="heedful-check-") as folder:
                 trial = try_out(recipe, found, chosen, Path(folder))
