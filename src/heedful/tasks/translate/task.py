@@ -88,7 +88,7 @@ class Translation:
         return self.batches.epoch(epoch)
 
     def collate(self, micro_batch: Any, epoch: int) -> Batch:
-        """The batch; with R-drop its rows twice, with a teacher what that makes of them."""
+        """The batch; with R-drop its rows twice, with a teacher what it says about them."""
         batch, training = self._batch(self.corpus, micro_batch, epoch), self.recipe.training
         labels = batch.labels["next_token"]
         if self.teacher is not None:
