@@ -210,7 +210,7 @@ def test_a_bug_of_ours_keeps_its_trace(monkeypatch: pytest.MonkeyPatch, task: An
 
 
 def test_options_of_training_become_the_recipe(monkeypatch: pytest.MonkeyPatch, task: Any) -> None:
-    given = "--source a.en --source b.en --target a.de --target b.de --out run --for 20m --steps 7 --seed 3"
+    given = "--source a.en --source b.en --target a.de --target b.de --out run --for 20m --steps 7 --seed 3 --from old"
     more = "--device cpu --processes 2 --precision bf16 --preset transformer-tiny --set training.warmup=9 --data /d"
     assert call(monkeypatch, "train", "translate", *given.split(), *more.split()) == 0
     (recipe, out, root) = task.calls[0]
@@ -218,7 +218,7 @@ def test_options_of_training_become_the_recipe(monkeypatch: pytest.MonkeyPatch, 
     assert recipe.data.target == ("a.de", "b.de")
     training = recipe.training
     assert (training.limit, training.steps, training.processes, training.warmup) == ("20m", 7, 2, 9)
-    assert (training.device, training.precision, recipe.seed) == ("cpu", "bf16", 3)
+    assert (training.device, training.precision, recipe.seed, training.start) == ("cpu", "bf16", 3, "old")
     assert recipe.model == {"preset": "transformer-tiny"}
     assert (out, root) == (Path("run"), Path("/d"))
 

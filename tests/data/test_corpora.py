@@ -10,9 +10,8 @@ import pytest
 from heedful.config import parse_recipe
 from heedful.data.batches import Batches
 from heedful.data.corpora import Corpora, Part
-from heedful.data.parallel import parts_of, prepare
+from heedful.data.parallel import prepare
 from heedful.data.shards import Sampling, Shards, build_shards
-from heedful.errors import UserError
 from heedful.text.tokenizer import train_tokenizer
 
 TEXTS = [
@@ -68,8 +67,8 @@ def test_prepared_data_are_used_again_and_made_anew_when_they_change(tmp_path: P
     settings = [f'data.source=["{tmp_path}/src"]', f'data.target=["{tmp_path}/tgt"]', "tokenizer.size=320"]
     recipe = parse_recipe({}, settings)
     first = prepare(recipe, tmp_path / "data")
-    assert first == ["data: 38 pairs to train on; left out: 0 with an empty side, 0 longer than 256 tokens; "
-                     "held out for validation: 2"]  # fmt: skip
+    assert first == ["data: 38 pairs to train on; left out: 0 with an empty side, 0 also in dev or test, 0 duplicates, "
+                     "0 longer than 256 tokens; held out for validation: 2"]  # fmt: skip
     files = sorted(path for path in (tmp_path / "data").rglob("*") if path.is_file())
     before = [path.stat().st_mtime_ns for path in files]
     assert prepare(recipe, tmp_path / "data") == first
@@ -77,22 +76,3 @@ def test_prepared_data_are_used_again_and_made_anew_when_they_change(tmp_path: P
     (tmp_path / "src").write_text("".join(f"other {n}\n" for n in range(40)), "utf-8")
     prepare(recipe, tmp_path / "data")
     assert [path.stat().st_mtime_ns for path in files] != before
-
-
-def test_each_language_is_a_corpus() -> None:
-    settings = [
-        'data.source=["a"]', 'data.target=["b"]', 'data.pairs=["c.tsv"]', 'data.tags=["de", "fr"]',
-        'data.dev_pairs=["d.tsv", "e.tsv"]',
-    ]  # fmt: skip
-    data = parse_recipe({}, settings).data
-    first, second = parts_of(data)
-    assert (first.source, first.target, first.pairs, first.dev_pairs, first.tags) == (
-        ("a",),
-        ("b",),
-        (),
-        ("d.tsv",),
-        ("de",),
-    )
-    assert (second.source, second.pairs, second.dev_pairs, second.tags) == ((), ("c.tsv",), ("e.tsv",), ("fr",))
-    with pytest.raises(UserError, match="one for each"):
-        parts_of(parse_recipe({}, [*settings, 'data.tags=["de"]']).data)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from heedful.model import attention
+from heedful.model import attention, kernels, layout, run
 from heedful.model.layout import Layout, length_groups
 from heedful.model.model import Model
 
@@ -161,6 +161,35 @@ def test_length_groups_are_one_group(name: str, which: str, monkeypatch: pytest.
         found.append((states, gradients(model)))
     assert_all_close("length groups: states", found[1][0], found[0][0])
     assert_all_close("length groups: gradients", found[1][1], found[0][1])
+
+
+@NAMES
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_rounding_up_changes_nothing(
+    name: str, training: bool, smoothing: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of few sizes, filler after the tokens and after what is scored: the same states, losses and gradients."""
+    cases.kernel(monkeypatch, "explicit")
+    made, shapes = cases.PLANS[name], set()
+    monkeypatch.setattr(attention, "length_groups", lambda queries, keys: [np.array([0, 3]), np.array([1, 2, 4])])
+    explicit = kernels.explicit
+    monkeypatch.setattr(kernels, "explicit", lambda query, *rest: shapes.add(query.shape) or explicit(query, *rest))
+    rows = cases.draw(made)
+    wanted, found = cases.labels(made, rows), []
+    for few in (False, True):
+        shapes.clear()
+        for module in (run, layout):
+            monkeypatch.setattr(module, "makes_code", lambda states, few=few: few)
+        model = cases.model_of(name).train(training)
+        states = encode(model, cases.packed(rows))
+        sums = model(cases.packed(rows), wanted, smoothing)
+        torch.stack([one.loss for one in sums.values()]).sum().backward()
+        scores = {head: torch.stack([one.loss, one.nll, one.correct]) for head, one in sums.items()}
+        found.append((states, scores, gradients(model)))
+        assert all(shape[0] % 8 == shape[2] % 8 == 0 for shape in shapes) == few
+    for exact, rounded in zip(*found, strict=True):
+        assert_all_close("rounded up == exact", rounded, exact)
 
 
 def test_length_groups_hold_every_row_once_and_split_where_it_pays() -> None:

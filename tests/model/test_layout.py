@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heedful.model.attention import Sizes
 from heedful.model.layout import Layout, Slots, length_groups
 
 LENGTHS = st.lists(st.integers(0, 9), min_size=0, max_size=12)
@@ -40,30 +41,35 @@ def test_lengths_are_a_vector_of_counts(lengths: object) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(LENGTHS, st.integers(1, 3), st.integers(1, 2), st.integers(0, 5))
-def test_there_and_back(lengths: list[int], heads: int, key_heads: int, seed: int) -> None:
-    """Any lengths, any grouping: every token comes back where it was, and so does its gradient."""
-    layout, width = Layout.packed(np.array(lengths, np.int64)), 2
+@given(LENGTHS, st.integers(1, 3), st.integers(1, 2), st.integers(0, 5), st.integers(1, 4), st.integers(0, 5))
+def test_there_and_back(lengths: list[int], heads: int, key_heads: int, seed: int, multiple: int, filler: int) -> None:
+    """Any lengths, any grouping, any rounding: every token comes back where it was, and so does its gradient."""
+    layout, width, sizes = Layout.packed(np.array(lengths, np.int64)), 2, Sizes(multiple, least_keys=3)
     parts = (heads, key_heads, key_heads)
     order = np.random.default_rng(seed).permutation(len(lengths))
-    groups = [np.sort(part) for part in np.array_split(order, min(3, max(1, len(lengths))))]
-    slots = Slots(layout, groups, parts)
-    states = torch.randn(layout.tokens, sum(parts) * width, requires_grad=True)
+    groups = [sizes.rows(np.sort(part)) for part in np.array_split(order, min(3, max(1, len(lengths))))]
+    longest = [layout.longest_of(rows) for rows in groups]
+    query, key = [sizes.queries(most) for most in longest], [sizes.keys(most) for most in longest]
+    slots = Slots(layout, groups, ((heads, query), (key_heads, key), (key_heads, key)))
+    tokens = layout.tokens + filler
+    states = torch.randn(tokens, sum(parts) * width, requires_grad=True)
     blocks = slots.pad(states, width)
 
-    queries = Slots(layout, groups, (heads,)).unpad([block[0] for block in blocks], layout.tokens)
-    assert torch.equal(queries, states[:, : heads * width])
+    queries = Slots(layout, groups, ((heads, query),)).unpad([block[0] for block in blocks], tokens)
+    assert torch.equal(queries[: layout.tokens], states[: layout.tokens, : heads * width])
+    assert not queries[layout.tokens :].any()
     for rows, block in zip(groups, blocks, strict=True):
+        assert len(rows) % multiple == 0
         for place, row in enumerate(rows):
             start, length = int(layout.starts[row]), lengths[row]
             own = states[start : start + length].view(length, sum(parts), width).transpose(0, 1)
             found = torch.cat([part[place, :, :length] for part in block])
             assert torch.equal(found, own)
 
-    weights = torch.randn(layout.tokens, heads * width)
+    weights = torch.randn(tokens, heads * width)
     (queries * weights).sum().backward()
     wanted = torch.zeros_like(states)
-    wanted[:, : heads * width] = weights
+    wanted[: layout.tokens, : heads * width] = weights[: layout.tokens]
     assert torch.equal(states.grad, wanted)
 
 

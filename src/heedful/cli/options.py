@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from ..config import Recipe
 
 
 class Device(StrEnum):
@@ -31,3 +38,53 @@ Files = list[str] | None
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Set one value of the recipe; repeatable.")
 ]
+
+Source = Annotated[Files, typer.Option(metavar="FILE", help="Sentences to translate from, one a line.")]
+Target = Annotated[Files, typer.Option(metavar="FILE", help="Their translations, line by line.")]
+Pairs = Annotated[Files, typer.Option(metavar="FILE", help="Both in one file: TSV or JSONL.")]
+DevSource = Annotated[Files, typer.Option(metavar="FILE", help="Sentences for validation; else some are held out.")]
+DevTarget = Annotated[Files, typer.Option(metavar="FILE", help="Their translations.")]
+DevPairs = Annotated[Files, typer.Option(metavar="FILE", help="Both in one file.")]
+TestSource = Annotated[Files, typer.Option(metavar="FILE", help="Sentences of a test that training must not see.")]
+TestTarget = Annotated[Files, typer.Option(metavar="FILE", help="Their translations.")]
+TestPairs = Annotated[Files, typer.Option(metavar="FILE", help="Both in one file.")]
+Languages = Annotated[
+    str | None,
+    typer.Option(metavar="DE,FR", help="Several target languages; write --pairs de=FILE or --target de=FILE."),
+]
+Start = Annotated[
+    Path | None, typer.Option("--from", metavar="RUN", help="Go on from a finished translator, with its words.")
+]
+Root = Annotated[Path | None, typer.Option(metavar="DIR", envvar="HEEDFUL_DATA", help="Where data files are.")]
+Limit = Annotated[str | None, typer.Option("--for", metavar="TIME", help="Stop after 90s, 60m or 2h.")]
+Preset = Annotated[str | None, typer.Option(metavar="NAME", help="Sizes of the model; see heedful show.")]
+
+
+# Where in a recipe the value of an option goes, by the name of its parameter.
+KEYS = {
+    **{f"{of}{side}": f"data.{of}{side}" for of in ("", "dev_", "test_") for side in ("source", "target", "pairs")},
+    **{name: f"training.{name}" for name in ("start", "limit", "steps", "device", "precision")},
+    "preset": "model.preset",
+    "seed": "seed",
+}
+
+
+def recipe_of(given: Mapping[str, Any]) -> Recipe:
+    """The recipe for a command's parameters by name: `recipe` if there is one, options on top, `settings` last.
+
+    It is a translator's, which these options are made for; UserError for another.
+    """
+    from ..config import by_language, override, parse_recipe, read_recipe
+
+    values = {KEYS[name]: value for name, value in given.items() if name in KEYS and value is not None}
+    values = {key: str(value) if isinstance(value, (Path, StrEnum)) else value for key, value in values.items()}
+    if given.get("languages") is not None:
+        values = by_language(given["languages"], values)
+    overrides = [override(key, value) for key, value in values.items()]
+    overrides += [f"training.processes={given['processes']}"] if given.get("processes") else []
+    overrides += given.get("settings") or []
+    recipe = given.get("recipe")
+    chosen = read_recipe(recipe, overrides) if recipe else parse_recipe({}, overrides, where="options")
+    if chosen.task != "translate":
+        raise UserError(f"the recipe's task is {chosen.task!r}, not 'translate'")
+    return chosen

@@ -1,18 +1,22 @@
 """Recipes: strict, immutable values read from TOML. An unknown key names its nearest relative."""
 
+from .languages import by_language
 from .limits import LIMITS, check_decoding, seconds
 from .reading import parse_recipe, read_recipe
-from .sections import SECTIONS, Data, Decoding, Recipe, Tokenizer, Training
+from .sections import SECTIONS, Card, Cleaning, Data, Decoding, Recipe, Tokenizer, Training
 from .toml import override, write_toml
 
 __all__ = [
     "LIMITS",
     "SECTIONS",
+    "Card",
+    "Cleaning",
     "Data",
     "Decoding",
     "Recipe",
     "Tokenizer",
     "Training",
+    "by_language",
     "check_decoding",
     "override",
     "parse_recipe",

@@ -20,6 +20,10 @@ LIMITS: dict[str, tuple[float, float]] = {
     "data.hold_out": (1, 10**9),
     "data.longest": (2, 100_000),
     "data.placeholders": (0.0, 1.0),
+    "data.temperature": (1.0, 10**6),
+    "cleaning.ratio": (1.0, 10**6),
+    "cleaning.characters": (1, 10**9),
+    "cleaning.words": (1, 10**9),
     "tokenizer.size": (16, 1_000_000),
     "tokenizer.sampling": (0.0, 0.99),
     "tokenizer.segmentations": (1, 1024),
@@ -85,9 +89,13 @@ def check_values(recipe: Recipe, where: str) -> None:
     _check_limits(recipe.seed, LIMITS["seed"], where, "seed")
     for section in SECTIONS:
         _check_section(section, getattr(recipe, section), where)
-    for tag in recipe.data.tags:
+    for tag in recipe.data.tags + recipe.data.dev_tags:
         if not TAG.fullmatch(tag):
             raise UserError(f"{where}: data.tags has {tag!r}; a tag is up to 64 letters, digits, '-', '_', '.' or '@'")
+    for weight in recipe.data.weights:
+        _check_limits(weight, (0.0, 100.0), where, "data.weights")
+    for column in recipe.data.columns or ():
+        _check_limits(column, (1, 1000), where, "data.columns")
     for beta in recipe.training.betas:
         _check_limits(beta, (0.0, 0.999999), where, "training.betas")
     final, average = recipe.training.final, recipe.training.average

@@ -16,7 +16,11 @@ class Data(Section, frozen=True):
 
     Either `source` and `target` (parallel text, one line each) or `pairs` (TSV with two columns, or JSONL with the
     keys "source" and "target"); each may be .gz. Without dev files, `hold_out` examples are kept from training.
-    `tags` names each file's target language, in the order source files, then pairs; dev files follow the same order.
+    Test files are only looked at, so that none of their pairs is trained on. `columns` are the two columns of TSV files
+    to take, counted from 1; not set, there must be two.
+    `tags` names each file's target language, in the order source files, then pairs; dev files follow the same order, or
+    have `dev_tags`. `weights` says how often a corpus is seen in an epoch, in the order of the files; `temperature` T
+    has corpora (with tags: languages) of n examples seen in proportion to n^(1/T) (Arivazhagan et al. 2019, 4.1).
     `placeholders` is the share of examples without anything to protect that teach the tokenizer's placeholders.
     """
 
@@ -26,10 +30,35 @@ class Data(Section, frozen=True):
     dev_source: tuple[str, ...] = ()
     dev_target: tuple[str, ...] = ()
     dev_pairs: tuple[str, ...] = ()
+    test_source: tuple[str, ...] = ()
+    test_target: tuple[str, ...] = ()
+    test_pairs: tuple[str, ...] = ()
+    columns: tuple[int, int] | None = None
     tags: tuple[str, ...] = ()
+    dev_tags: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+    temperature: float | None = None
     hold_out: int | None = None
     longest: int = 256
     placeholders: float = 0.05
+
+
+class Cleaning(Section, frozen=True):
+    """Which pairs are left out of training, besides those with an empty side or more than `data.longest` tokens.
+
+    Two texts are the same if they differ in white space and Unicode form (NFC) at most. `ratio` compares characters,
+    after scaling by what is usual in the corpus; `script` looks at letters, `numbers` at digits. See data/cleaning.py.
+    """
+
+    duplicates: bool = True
+    same_source: bool = False
+    leaks: bool = True
+    copies: bool = False
+    script: bool = False
+    numbers: bool = False
+    ratio: float | None = None
+    characters: int | None = None
+    words: int | None = None
 
 
 class Tokenizer(Section, frozen=True):
@@ -109,17 +138,34 @@ class Decoding(Section, frozen=True):
     longest: int = 256
 
 
+class Card(Section, frozen=True):
+    """What the model card (README.md in the model's folder) says beside what is measured."""
+
+    name: str = ""
+    license: str = ""
+    cite: str = ""
+
+
 class Recipe(Section, frozen=True):
     """Everything a run is made from. `model` holds a family's options, and `preset`."""
 
     task: str = "translate"
     seed: int = 1
     data: Data = field(default_factory=Data)
+    cleaning: Cleaning = field(default_factory=Cleaning)
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
     model: dict[str, Any] = field(default_factory=dict)
     training: Training = field(default_factory=Training)
     decoding: Decoding = field(default_factory=Decoding)
+    card: Card = field(default_factory=Card)
 
 
 # The tables of a recipe but [model], whose keys are its family's.
-SECTIONS = {"data": Data, "tokenizer": Tokenizer, "training": Training, "decoding": Decoding}
+SECTIONS = {
+    "data": Data,
+    "cleaning": Cleaning,
+    "tokenizer": Tokenizer,
+    "training": Training,
+    "decoding": Decoding,
+    "card": Card,
+}

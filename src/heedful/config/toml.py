@@ -14,23 +14,24 @@ from .sections import Recipe
 def write_toml(recipe: Recipe) -> str:
     """The recipe as TOML text that `read_recipe` reads back to an equal value."""
     tree = msgspec.to_builtins(recipe)
-    lines = [f"{key} = {_toml(value)}" for key, value in tree.items() if not isinstance(value, dict)]
+    lines = [f"{key} = {toml_value(value)}" for key, value in tree.items() if not isinstance(value, dict)]
     for key, table in tree.items():
         if isinstance(table, dict):
-            lines += ["", f"[{key}]", *(f"{_key(k)} = {_toml(v)}" for k, v in table.items() if v is not None)]
+            lines += ["", f"[{key}]", *(f"{_key(k)} = {toml_value(v)}" for k, v in table.items() if v is not None)]
     return "\n".join(lines) + "\n"
 
 
 def override(key: str, value: str | int | float | list[str]) -> str:
     """The text that `--set` would need to give `key` this value, whatever characters the value holds."""
-    return f"{key}={_toml(value)}"
+    return f"{key}={toml_value(value)}"
 
 
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else toml_value(name)
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A value as it stands in TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -39,5 +40,5 @@ def _toml(value: Any) -> str:
         except UnicodeEncodeError:
             raise UserError(f"{value!r} is not valid Unicode; rename the file") from None
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
     return repr(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -32,23 +32,32 @@ class Batches:
     `target` names the stream whose tokens are counted; the other streams together stay within 4 times that budget.
     A single example beyond the budget is a batch of its own. Examples are shuffled, sorted by length inside windows of
     `window` examples (small enough to mix, large enough to have equal lengths), cut, and the batches are shuffled.
+    `drawn` gives the examples of an epoch, some several times, others not at all (`mixing.Mixture`); else each is there
+    once.
     """
 
     def __init__(
-        self, shards: Examples, batch_tokens: int, seed: int, window: int = 20_000, target: str | None = None
+        self,
+        shards: Examples,
+        batch_tokens: int,
+        seed: int,
+        window: int = 20_000,
+        target: str | None = None,
+        drawn: Callable[[int], Ids] | None = None,
     ) -> None:
         if batch_tokens < 1:
             raise UserError(f"training.batch_tokens = {batch_tokens} is below 1")
         self.shards, self.batch_tokens, self.seed, self.window = shards, batch_tokens, seed, window
         self.target = target if target is not None else shards.streams[-1]
+        self.drawn = drawn or (lambda epoch: np.arange(len(shards)))
         self.others = [name for name in shards.streams if name != self.target]
 
     def epoch(self, epoch: int) -> list[Ids]:
-        """The example numbers of every batch of an epoch; each example is in exactly one. A pure function."""
-        count = len(self.shards)
+        """The example numbers of every batch of an epoch; each one drawn is in exactly one. A pure function."""
         lengths = self.shards.lengths(self.target, epoch) + 1
-        others = sum((self.shards.lengths(name, epoch) for name in self.others), np.zeros(count, np.int64))
-        order = np.argsort(draws(self.seed, epoch, 0, np.arange(count)), kind="stable")
+        others = sum((self.shards.lengths(name, epoch) for name in self.others), np.zeros(len(lengths), np.int64))
+        drawn = self.drawn(epoch)
+        order = drawn[np.argsort(draws(self.seed, epoch, 0, np.arange(len(drawn))), kind="stable")]
         order = self._sorted(order, lengths, others)
         batches = list(self._cut(order, lengths[order], others[order]))
         shuffled = np.argsort(draws(self.seed, epoch, 1, np.arange(len(batches))), kind="stable")

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import xxhash
 
-from ..config import Data, Recipe
+from ..config import Recipe
 from ..errors import UserError
 from ..text.tokenizer import Tokenizer, train_tokenizer
+from .cleaning import Dropped
 from .lexicon import learn_lexicon
 from .placing import SECOND, Placing
-from .readers import Pair, paths, read_pairs
-from .shards import Counts, Sampling, Shards, build_shards, key_of
+from .readers import Pair
+from .selection import Account, Chosen, read_accounts, require_pairs, select, write_accounts
+from .shards import Sampling, Shards, build_shards, key_of
+from .splits import splits
 
 SIDES = ("source", "target")
 READ_FOR_TOKENIZER = 1_000_000  # pairs; more change a vocabulary little and cost memory
@@ -27,37 +30,52 @@ def prepare(recipe: Recipe, folder: Path, given: dict[str, Tokenizer] | None = N
 
     `given` tokenizers are taken instead of trained.
 
-    Returns a line for each corpus that says what became of it. Without dev files some examples, drawn by seed, are held
-    out.
+    Returns a line for each training corpus that says what became of it, and for each dev corpus that lost something;
+    dropped.json has examples. Without dev files some examples, drawn by seed, are held out.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parts = parts_of(recipe.data)
-    files = [path for data in parts for dev in (False, True) for path in paths(data, dev=dev)]
-    options = msgspec.to_builtins((recipe.tokenizer, recipe.seed, recipe.data.longest, recipe.data.hold_out))
+    found = splits(recipe.data)
+    corpora = [*found.train, *found.dev]
+    shape = [(corpus.name, corpus.tag, len(corpus.paths()), recipe.data.columns) for corpus in corpora]
+    options = (
+        recipe.tokenizer,
+        recipe.seed,
+        recipe.data.longest,
+        recipe.data.hold_out,
+        recipe.cleaning,
+        shape,
+    )
+    files = dict.fromkeys(path for corpus in (*corpora, *found.test) for path in corpus.paths())
+    key = key_of(files, [], {"of": "tokenizer", "options": msgspec.to_builtins(options)})
+
+    @cache  # and done only if something has to be made
+    def selected() -> dict[str, Chosen]:
+        chosen = select(recipe, found)
+        require_pairs(chosen, found)
+        return chosen
+
     if given is not None:
         save_tokenizers(folder, given)
-    tokenizers = given or _tokenizers(recipe, folder, key_of(files, [], {"of": "tokenizer", "options": options}))
-    lines = []
-    for number, data in enumerate(parts):
-        sampling = None
-        if recipe.tokenizer.sampling:
-            sampling = Sampling(recipe.tokenizer.sampling, recipe.tokenizer.segmentations, recipe.seed + number)
-        held = _held_out(recipe, data, number)
-        for name in ("train", "dev"):
-            teaches = name == "train" and recipe.data.placeholders > 0
-            about = {"part": number, "name": name, "placing": teaches, "options": options}
-            key = key_of(files, list(tokenizers.values()), about)
-            shards = Shards.reuse(folder / f"{name}-{number}", key)
-            if shards is None:
-                pairs = partial(_pairs, data, name, held)
-                placing, streams = _placing(tokenizers, recipe.seed + number, pairs if teaches else None)
-                shards = build_shards(
-                    folder / f"{name}-{number}", pairs(), streams, key=key, longest=recipe.data.longest,
-                    sampling=sampling if name == "train" else None, placing=placing,
-                )  # fmt: skip
-            if name == "train":
-                lines.append(_line(data, shards.counts, len(held)))
-    return lines
+    tokenizers = given or _tokenizers(recipe, folder, key, lambda: [selected()[corpus.name] for corpus in found.train])
+    told = {account.name: account for account in read_accounts(folder, key)}
+    before = dict(told)
+    for number, corpus in enumerate(corpora):
+        teaches = corpus in found.train and recipe.data.placeholders > 0
+        shards_key = key_of([], tokenizers.values(), {"name": corpus.name, "placing": teaches, "from": key})
+        if corpus.name not in told or Shards.reuse(folder / corpus.name, shards_key) is None:
+            sampling, learn = None, recipe.tokenizer
+            if learn.sampling and corpus in found.train:
+                sampling = Sampling(learn.sampling, learn.segmentations, recipe.seed + number)
+            chosen = selected()[corpus.name]
+            placing, streams = _placing(tokenizers, recipe.seed + number, chosen.pairs if teaches else None)
+            told[corpus.name] = _build(recipe, folder, chosen, streams, shards_key, sampling, placing)
+    if found.held_out:
+        for train, dev in zip(found.train, found.dev, strict=True):
+            told[train.name].held_out = told[dev.name].read
+    accounts = [told[corpus.name] for corpus in corpora]
+    if told != before:
+        write_accounts(folder, key, accounts)
+    return [str(account) for account in accounts if account.name.startswith("train") or account.lost]
 
 
 def _placing(
@@ -73,71 +91,34 @@ def _placing(
     return Placing(count, seed, lexicon), tokenizers | {side + SECOND: tokenizers[side] for side in SIDES}
 
 
-def _line(data: Data, counts: Counts, held: int) -> str:
-    parts = [f"data: {' '.join([*data.tags, ''])}{counts.kept} pairs to train on"]
-    parts += [f"left out: {counts.empty} with an empty side, {counts.long} longer than {data.longest} tokens"]
-    parts += [f"held out for validation: {held}"] if held else []
-    return "; ".join(parts)
-
-
-def parts_of(data: Data) -> list[Data]:
-    """The corpora that get a tag each: one per file (or pair of files); a single one where there are no tags."""
-    if not data.tags:
-        return [data]
-    train, dev = (
-        [len(data.source) + len(data.pairs), len(data.target) + len(data.pairs)],
-        len(data.dev_source + data.dev_pairs),
+def _build(
+    recipe: Recipe,
+    folder: Path,
+    chosen: Chosen,
+    tokenizers: dict[str, Tokenizer],
+    key: str,
+    sampling: Sampling | None,
+    placing: Placing | None,
+) -> Account:
+    """The shards of a corpus, and what became of its pairs."""
+    rules = {dropped.rule: dropped for dropped in chosen.dropped} | {"long": Dropped("long", recipe.data.longest)}
+    rules = {"empty": Dropped("empty")} | rules  # of dev pairs too
+    shards = build_shards(
+        folder / chosen.corpus.name, chosen.pairs(), tokenizers, key=key, longest=recipe.data.longest,
+        sampling=sampling, placing=placing, left_out=lambda why, pair: rules[why].add(pair),
+    )  # fmt: skip
+    return Account(
+        name=chosen.corpus.name,
+        tag=chosen.corpus.tag,
+        files=[str(path) for path in chosen.corpus.paths()],
+        read=chosen.read or shards.counts.read,
+        kept=shards.counts.kept,
+        held_out=0,
+        rules=list(rules.values()),
     )
-    if train != [len(data.tags)] * 2 or dev not in (0, len(data.tags)):
-        raise UserError(
-            f"data.tags names {len(data.tags)} languages for {train[0]} training and {dev} dev corpora; one for each"
-        )
-    split = []
-    for number in range(len(data.tags)):
-        one = slice(number, number + 1)
-        if number < len(data.source):
-            kept = {"source": data.source[one], "target": data.target[one], "pairs": ()}
-        else:
-            kept = {"source": (), "target": (), "pairs": data.pairs[number - len(data.source) :][:1]}
-        if number < len(data.dev_source):
-            kept |= {"dev_source": data.dev_source[one], "dev_target": data.dev_target[one], "dev_pairs": ()}
-        else:
-            kept |= {
-                "dev_source": (),
-                "dev_target": (),
-                "dev_pairs": data.dev_pairs[number - len(data.dev_source) :][:1],
-            }
-        split.append(msgspec.structs.replace(data, tags=data.tags[one], **kept))
-    return split
 
 
-def _has_dev(data: Data) -> bool:
-    return bool(data.dev_source or data.dev_pairs)
-
-
-def _pairs(data: Data, name: str, held: frozenset[int]) -> Iterator[Pair]:
-    if _has_dev(data):
-        yield from read_pairs(data, dev=name == "dev")
-        return
-    for number, pair in enumerate(read_pairs(data)):
-        if (number in held) == (name == "dev"):
-            yield pair
-
-
-def _held_out(recipe: Recipe, data: Data, number: int) -> frozenset[int]:
-    if _has_dev(data):
-        return frozenset()
-    total = sum(1 for _ in read_pairs(data))
-    if total < 2:
-        raise UserError(f"too few pairs ({total}): one to train on and one to hold out are needed")
-    wanted = recipe.data.hold_out or min(1000, max(1, total // 20))
-    if wanted > total // 2:
-        raise UserError(f"data.hold_out = {wanted} of {total} pairs leaves too few to train on; at most half")
-    drawn = np.random.default_rng((recipe.seed, number)).choice(total, size=wanted, replace=False)
-    return frozenset(drawn.tolist())
-
-
-def _tokenizers(recipe: Recipe, folder: Path, key: str) -> dict[str, Tokenizer]:
+def _tokenizers(recipe: Recipe, folder: Path, key: str, corpora: Callable[[], list[Chosen]]) -> dict[str, Tokenizer]:
     """Those in `folder` if they were made from the same; else trained and saved there."""
     stamp = folder / "tokenizers.key"
     if stamp.exists() and stamp.read_text("ascii") == key:
@@ -147,7 +128,7 @@ def _tokenizers(recipe: Recipe, folder: Path, key: str) -> dict[str, Tokenizer]:
         raise UserError("tokenizer.size is not chosen yet; complete the recipe first")
     for side in ("joint",) if chosen.joint else SIDES:
         tags = recipe.data.tags if side != "target" else ()
-        lines = _training_text(recipe.data, side)
+        lines = _training_text(corpora(), side)
         sides[side] = train_tokenizer(
             lines, chosen.kind, chosen.size, chosen.lowercase, chosen.digits, list(dict.fromkeys(tags)),
             chosen.placeholders,
@@ -158,10 +139,9 @@ def _tokenizers(recipe: Recipe, folder: Path, key: str) -> dict[str, Tokenizer]:
     return tokenizers
 
 
-def _training_text(data: Data, side: str) -> Iterator[str]:
-    for number, pair in enumerate(read_pairs(data)):
-        if number == READ_FOR_TOKENIZER:
-            return
+def _training_text(corpora: list[Chosen], side: str) -> Iterator[str]:
+    pairs = (pair for chosen in corpora for pair in chosen.pairs())
+    for pair in islice(pairs, READ_FOR_TOKENIZER):
         if side != "target":
             yield pair.source
         if side != "source":

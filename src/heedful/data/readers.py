@@ -24,6 +24,8 @@ from . import documents
 LONGEST_LINE = 16 * 2**20
 PUBLIC_SETS = {
     "multi30k": "the files of data/task1/raw in the repository multi30k/dataset, unpacked",
+    "tatoeba": "English-German pairs of Tatoeba (ManyThings offers them), in two files of two columns",
+    "libreoffice-help": "the paragraphs of LibreOffice's help in both languages, in two files of two columns",
 }
 
 
@@ -50,6 +52,8 @@ class Files(Protocol):
     def dev_target(self) -> Sequence[str]: ...
     @property
     def dev_pairs(self) -> Sequence[str]: ...
+    @property
+    def columns(self) -> tuple[int, int] | None: ...
 
 
 def read_pairs(data: Files, root: Path | None = None, dev: bool = False) -> Iterator[Pair]:
@@ -71,7 +75,7 @@ def read_pairs(data: Files, root: Path | None = None, dev: bool = False) -> Iter
     for source, target in parallel:
         yield from read_parallel(source, target)
     for table, reader in zip(others, readers, strict=True):
-        yield from reader(table)
+        yield from read_tsv(table, data.columns) if reader is read_tsv else reader(table)
 
 
 def paths(data: Files, root: Path | None = None, dev: bool = False) -> list[Path]:
@@ -129,16 +133,20 @@ def read_parallel(source: Path, target: Path) -> Iterator[Pair]:
         yield Pair(str(one), str(other), f"{source}:{number}")
 
 
-def read_tsv(path: Path) -> Iterator[Pair]:
-    """Two columns with one tab between; no quoting: quotes and backslashes are text."""
+def read_tsv(path: Path, columns: tuple[int, int] | None = None) -> Iterator[Pair]:
+    """Columns with one tab between, of which two are taken, counted from 1; not said, there must be just two.
+
+    There is no quoting: quotes and backslashes are text.
+    """
+    source, target = columns or (1, 2)
     for number, line in enumerate(read_lines(path), 1):
-        columns = line.split("\t")
-        if len(columns) != 2:
-            raise UserError(
-                f"{path}:{number}: {len(columns)} columns where 2 are needed (source, tab, target); "
-                "remove other columns and tabs inside the text"
-            )
-        yield Pair(columns[0], columns[1], f"{path}:{number}")
+        texts = line.split("\t")
+        if columns is None and len(texts) != 2:
+            remedy = "say which to take: --set data.columns=[1,2]" if len(texts) > 2 else "is it separated by tabs?"
+            raise UserError(f"{path}:{number}: {len(texts)} columns where 2 are needed (source, tab, target); {remedy}")
+        if len(texts) < max(source, target):
+            raise UserError(f"{path}:{number}: {len(texts)} columns, but data.columns asks for {max(source, target)}")
+        yield Pair(texts[source - 1], texts[target - 1], f"{path}:{number}")
 
 
 class _Record(msgspec.Struct):

@@ -184,13 +184,14 @@ def build_shards(
     longest: int = 256,
     sampling: Sampling | None = None,
     placing: Placing | None = None,
+    left_out: Callable[[str, Any], None] | None = None,
 ) -> Shards:
     """Encode examples, one text for each of `tokenizers` in its order, and publish them in `folder`.
 
     A text beyond those is left alone (a `Pair` says where it is from). `placing` makes other texts of each example,
-    which has a number. An example is left out and counted if a side
-    has no text or more than `longest` tokens. Memory does not grow with the corpus, but for its distinct words when
-    sampling. What was in `folder` is replaced. UserError if nothing is left or the disk is full.
+    which has a number. An example is left out and counted if a side has no text or more than `longest` tokens;
+    `left_out` is then called with "empty" or "long" and the example. Memory does not grow with the corpus, but for its
+    distinct words when sampling. What was in `folder` is replaced. UserError if nothing is left or the disk is full.
     """
     folder = Path(folder).absolute()
     partial = folder.with_name(f".tmp-{folder.name}-{os.getpid()}")
@@ -202,7 +203,7 @@ def build_shards(
         partial.mkdir()
         writers = [_Writer(partial, name, tokenizer, sampling) for name, tokenizer in tokenizers.items()]
         try:
-            counts = _encode(examples, writers, longest, placing)
+            counts = _encode(examples, writers, longest, placing, left_out or (lambda why, example: None))
             if not counts.kept:
                 raise UserError(
                     f"no example is left of {counts.read} read: {counts.empty} have a side without text, {counts.long} "
@@ -231,17 +232,30 @@ def _has_text(text: str | Marked) -> bool:
     return bool(text.strip() if isinstance(text, str) else text.numbers)
 
 
-def _encode(examples: Iterable[Sequence[str]], writers: list[_Writer], longest: int, placing: Placing | None) -> Counts:
+def _encode(
+    examples: Iterable[Sequence[Any]],
+    writers: list[_Writer],
+    longest: int,
+    placing: Placing | None,
+    left_out: Callable[[str, Any], None],
+) -> Counts:
     read = kept = empty = long = 0
     iterator = iter(examples)
     while chunk := list(islice(iterator, CHUNK)):
-        if placing is not None:
-            chunk = [placing(number, example) for number, example in enumerate(chunk, read)]
-        full = [example for example in chunk if all(_has_text(example[side]) for side in range(len(writers)))]
-        sides = [writer.encode([example[side] for example in full]) for side, writer in enumerate(writers)]
+        full = []
+        for number, example in enumerate(chunk, read):
+            texts = example if placing is None else placing(number, example)
+            if all(_has_text(texts[side]) for side in range(len(writers))):
+                full.append((texts, example))
+            else:
+                left_out("empty", example)
+        sides = [writer.encode([texts[side] for texts, _ in full]) for side, writer in enumerate(writers)]
         fits = [all(row.tokens <= longest for row in rows) for rows in zip(*sides, strict=True)]
         for writer, side in zip(writers, sides, strict=True):
             writer.append([row.items for row, good in zip(side, fits, strict=True) if good])
+        for (_, example), good in zip(full, fits, strict=True):
+            if not good:
+                left_out("long", example)
         read += len(chunk)
         empty += len(chunk) - len(full)
         kept += sum(fits)

@@ -165,7 +165,7 @@ class Decoded:
         self.prompted = self.source is None and options.start is not None
         embedding = model.plan.stream(self.source or self.stream).embedding
         assert isinstance(embedding, Tokens), "only token streams are decoded over"
-        self.reads = embedding.vocab
+        self.reads = embedding
         self._check_ids()
 
     def _head(self) -> Head:
@@ -186,16 +186,14 @@ class Decoded:
 
     def check(self, number: int, ids: Sequence[int]) -> None:
         """UserError if an input cannot be read by the model, or no answer to it is as long as it should be."""
-        stream = self.source or self.stream
-        embedding = self.model.plan.stream(stream).embedding
-        assert isinstance(embedding, Tokens), "only token streams are decoded over"
-        capacity = embedding.capacity if embedding.positions == "learned" else None
+        capacity = self.reads.capacity if self.reads.positions == "learned" else None
         room = 1 if self.prompted else 0
         if capacity is not None and len(ids) + room > capacity:
             raise UserError(f"input {number} has {len(ids)} tokens; this model has {capacity} positions: shorten it")
-        if len(ids) and not 0 <= min(ids) <= max(ids) < embedding.vocab:
-            raise UserError(f"input {number} holds a token id outside 0 to {embedding.vocab - 1}")
-        if (least := self.options.min_length) and (most := self.longest(len(ids))) < least:
+        if len(ids) and not 0 <= min(ids) <= max(ids) < self.reads.vocab:
+            raise UserError(f"input {number} holds a token id outside 0 to {self.reads.vocab - 1}")
+        least, most = self.options.min_length, self.longest(len(ids))
+        if least > most and (len(ids) or self.prompted):
             raise UserError(f"input {number}: min_length = {least}, and its longest answer has {most} tokens")
 
     def longest(self, tokens: int) -> int:

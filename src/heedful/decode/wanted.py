@@ -193,9 +193,8 @@ class Requirement:
         if not place.missing:
             return 0
         if place not in self._least:
-            rest = (
-                self._fewest if place.missing.bit_count() <= FEW_PHRASES else lambda there: self._apart(there.missing)
-            )
+            few = place.missing.bit_count() <= FEW_PHRASES
+            rest = self._fewest if few else lambda there: self._apart(there.missing)
             self._least[place] = min((count + rest(there) for count, there in self._ways(place)), default=NEVER)
         return self._least[place]
 

@@ -6,14 +6,15 @@ what may be seen. Nothing here knows of families.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from . import kernels
 from .cache import Cache
-from .layout import Layout, Slots, length_groups
+from .layout import Layout, Rows, Slots, length_groups
 from .masks import Mask, additive
 from .norms import norm
 from .plan import Attend, Norm, attention_scale
@@ -21,7 +22,6 @@ from .positions import relative_bias, rotate, rotation
 from .probe import Probe
 
 Turn = tuple[Tensor, Tensor]
-Rows = npt.NDArray[np.int64]
 
 
 class Group:
@@ -42,11 +42,35 @@ class Group:
         return self.bias
 
 
-def _group(attend: Attend, mask: Mask, queries: Layout, keys: Layout, rows: Rows, table: Tensor | None) -> Group:
-    query = _block_positions(queries, rows)[:, None, :, None]
-    key = _block_positions(keys, rows)[:, None, None, :]
+@dataclass(frozen=True)
+class Sizes:
+    """What a block's rows, queries and keys are rounded up to."""
+
+    multiple: int = 1
+    least_keys: int = 0
+
+    def rows(self, rows: Rows) -> Rows:
+        """The rows, the last one again and again until their number is a multiple."""
+        return np.concatenate([rows, np.repeat(rows[-1:], -len(rows) % self.multiple)])
+
+    def queries(self, longest: int) -> int:
+        return -(-longest // self.multiple) * self.multiple
+
+    def keys(self, longest: int) -> int:
+        return max(self.queries(longest), self.least_keys) if longest else 0
+
+
+EXACT = Sizes()
+
+
+def _group(
+    attend: Attend, mask: Mask, queries: Layout, keys: Layout, rows: Rows, table: Tensor | None, most: tuple[int, int]
+) -> Group:
+    """For these rows, in a block of `most` queries and keys."""
+    query = _block_positions(queries, rows, most[0])[:, None, :, None]
+    key = _block_positions(keys, rows, most[1])[:, None, None, :]
     visible = mask.visible(query, key)
-    real = _real(keys, rows)
+    real = _real(keys, rows, most[1])
     own = queries is keys
     if own and mask.kind == "causal" and keys.keep is None:
         real = None  # keys past a row's end lie in the future of all its real queries anyway
@@ -77,34 +101,37 @@ class Pairing:
         table: Tensor | None = None,
         mask: Mask | None = None,
         one_group: bool = False,
+        sizes: Sizes = EXACT,
     ) -> None:
         own = queries is keys
-        self.tokens, self.key_tokens = queries.tokens, keys.tokens
-        self.head_width = attend.head_width
         everything = [np.arange(queries.rows)]
-        rows = everything if one_group else length_groups(queries.lengths, keys.lengths)
+        groups = everything if one_group else length_groups(queries.lengths, keys.lengths)
+        groups = [sizes.rows(rows) for rows in groups]
+        query_sizes = [sizes.queries(queries.longest_of(rows)) for rows in groups]
+        key_sizes = [sizes.keys(keys.longest_of(rows)) for rows in groups]
         mask = mask or Mask(attend.mask, window=attend.window)
-        self.groups = [_group(attend, mask, queries, keys, part, table) for part in rows]
-        heads, key_heads = attend.heads, attend.kv_heads
-        self.own = Slots(queries, rows, (heads, key_heads, key_heads)) if own else None
-        self.queries = Slots(queries, rows, (heads,))
-        self.keys = None if own else Slots(keys, rows, (key_heads, key_heads))
+        self.groups = [
+            _group(attend, mask, queries, keys, rows, table, most)
+            for rows, most in zip(groups, zip(query_sizes, key_sizes, strict=True), strict=True)
+        ]
+        query, key = (attend.heads, query_sizes), (attend.kv_heads, key_sizes)
+        self.own = Slots(queries, groups, (query, key, key)) if own else None
+        self.queries = Slots(queries, groups, (query,))
+        self.keys = None if own else Slots(keys, groups, (key, key))
 
 
-def _block_positions(layout: Layout, rows: Rows) -> Tensor:
+def _block_positions(layout: Layout, rows: Rows, longest: int) -> Tensor:
     """Positions [1 or rows, longest]; slots that pad count on."""
-    longest = int(layout.lengths[rows].max()) if len(rows) else 0
     if layout.explicit_positions is None:
         return torch.arange(longest, device=layout.device)[None]
     return layout.explicit_positions.view(layout.rows, -1)[torch.from_numpy(rows).to(layout.device)]
 
 
-def _real(layout: Layout, rows: Rows) -> Tensor | None:
+def _real(layout: Layout, rows: Rows, longest: int) -> Tensor | None:
     """Which slots hold a token [rows, longest]; None where all do."""
     if layout.keep is not None:
         return layout.keep[torch.from_numpy(rows).to(layout.device)]
     lengths = layout.lengths[rows]
-    longest = int(lengths.max()) if len(rows) else 0
     if (lengths == longest).all() and longest:
         return None
     return torch.from_numpy(np.arange(longest)[None] < lengths[:, None]).to(layout.device)
@@ -161,7 +188,7 @@ class Attention(nn.Module):
                 assert len(pairing.groups) == 1, "a cache is filled from one group of rows"
                 cache.extend(address, key, value)
             outputs.append(self._look_up(query, key, value, group, probe, address))
-        joined = pairing.queries.unpad(outputs, pairing.tokens)
+        joined = pairing.queries.unpad(outputs, states.shape[0])
         return self._leave(joined, probe, address)
 
     def step(self, states: Tensor, cache: Cache, probe: Probe | None = None, address: str = "") -> Tensor:

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-CHUNK = (
-    128  # rows of logits that exist at a time, of each pass and of the teacher: several tables of them share a cache
-)
+CHUNK = 128  # rows of logits that exist at a time, of each pass and of the teacher
 
 
 @dataclass

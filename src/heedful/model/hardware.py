@@ -96,6 +96,16 @@ def apply(choices: Choices) -> None:
     _use_onednn(choices.fp32_gemm == "onednn")
 
 
+def makes_code(states: Tensor) -> bool:
+    """Whether products of these are oneDNN's, which makes code for every new size of a product and keeps it.
+
+    A third of a millisecond and half a megabyte each: training should have few sizes.
+    """
+    import torch
+
+    return states.device.type == "cpu" and (states.dtype != torch.float32 or _precision() == "bf16")
+
+
 @contextmanager
 def applied(choices: Choices) -> Iterator[None]:
     """`apply`, undone at the end: for programs that do more than heedful in one process.

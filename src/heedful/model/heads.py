@@ -12,12 +12,13 @@ from . import plan
 from .dropout import dropout
 from .feedforward import ACTIVATIONS
 from .guided import GuidedCrossEntropy, Teacher
+from .layout import filled
 from .norms import norm
 
 CHUNK = 256  # rows of logits that exist at a time; at a vocabulary of 8k they still fit a processor's cache
-# In bf16, so many errors of logits (64 MB) are kept for one product with the states: adding up many products as large
+# In bf16, so many errors of logits (32 MB) are kept for one product with the states: adding up many products as large
 # as the weight, each rounded to bf16, costs more than making them.
-BLOCK = 2**25
+BLOCK = 2**24
 
 
 @dataclass
@@ -57,10 +58,18 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[no-untyped-def]
-        ctx, states: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, smoothing: float, gradients: bool
+        ctx,
+        states: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        ids: Tensor,
+        smoothing: float,
+        gradients: bool,
+        rooms: Rooms,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        count, vocab = states.shape[0], weight.shape[0]
-        full = weight.dtype == torch.float32
+        real, vocab = states.shape[0], weight.shape[0]
+        states = filled(states)
+        count, full = states.shape[0], weight.dtype == torch.float32
         block = min(count, CHUNK if full or not gradients else max(CHUNK, BLOCK // vocab // CHUNK * CHUNK))
         exact = torch.float32 if states.device.type == "mps" else torch.float64  # mps has no float64
         loss = torch.zeros((), dtype=exact, device=states.device)
@@ -68,13 +77,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         # The uniform part of smoothed targets is the same for every row: it is kept out of the logits' passes.
         uniform = smoothing / vocab
         sums = _Gradients(states, weight, bias, whole=full or block == count) if gradients else None
-        place = states.new_empty(min(CHUNK, count), vocab, dtype=torch.float32)
-        errors = place if full else states.new_empty(block, vocab)
+        place = rooms.take(min(CHUNK, count), vocab, torch.float32, states.device)
+        errors = place if full else rooms.take(block, vocab, states.dtype, states.device)
         for begin in range(0, count, CHUNK):
             some, wanted = states[begin : begin + CHUNK], ids[begin : begin + CHUNK, None]
-            end, first = begin + len(some), begin - begin % block
+            end, first, scored = begin + len(some), begin - begin % block, len(wanted)
             error = errors[begin - first : end - first]
-            chances, highest, target = _chances(_logits(some, weight, bias, error, place[: len(some)]), wanted)
+            logits = _logits(some, weight, bias, error, place[: len(some)])
+            chances, highest, target = _chances(logits[:scored], wanted)
             # The largest chance is exactly 1 / sum(exp(logit - highest)).
             total = highest - chances.amax(-1, keepdim=True).log()
             plain = total - target
@@ -84,16 +94,19 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             if sums is not None:
                 chances.scatter_add_(1, wanted, torch.full_like(target, smoothing - 1.0))
                 if not full:
-                    error.copy_(chances)
+                    error[:scored] = chances
+                error[scored:] = 0.0
                 if end == min(first + block, count):
                     sums.add(errors[: end - first], first, end)
         if smoothing:
             seen, mean = states.sum(0, dtype=torch.float32), weight.sum(0, dtype=torch.float32)
-            loss -= uniform * (seen @ mean + (0.0 if bias is None else count * bias.float().sum()))
+            loss -= uniform * (seen @ mean + (0.0 if bias is None else real * bias.float().sum()))
             if sums is not None:
-                sums.smooth(uniform, seen, mean)
+                sums.smooth(uniform, seen, mean, real)
         if sums is not None:
-            ctx.save_for_backward(*sums.taken())
+            to_states, to_weight, to_bias = sums.taken()
+            ctx.save_for_backward(to_states[:real], to_weight, to_bias)
+        rooms.give(place, errors)
         nll = nll.float()
         ctx.mark_non_differentiable(nll, correct)
         return loss.float(), nll, correct
@@ -104,7 +117,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         scaled = [
             None if part is None else part.mul_(gradient.to(part.dtype)) for part in (to_states, to_weight, to_bias)
         ]
-        return (*scaled, None, None, None)
+        return (*scaled, None, None, None, None)
 
 
 class _Gradients:
@@ -134,12 +147,12 @@ class _Gradients:
         if self.to_bias is not None:
             self.to_bias += errors.sum(0, dtype=torch.float32)
 
-    def smooth(self, uniform: float, seen: Tensor, mean: Tensor) -> None:
-        """`uniform` less for every class of every row; `seen` and `mean` are the sums of states and of weight."""
+    def smooth(self, uniform: float, seen: Tensor, mean: Tensor, rows: int) -> None:
+        """`uniform` less for every class of `rows` rows; `seen` and `mean` are the sums of states and of weight."""
         self.to_states -= (uniform * mean).to(self.to_states.dtype)
         self.to_weight -= (uniform * seen).to(self.to_weight.dtype)
         if self.to_bias is not None:
-            self.to_bias -= uniform * len(self.states)
+            self.to_bias -= uniform * rows
 
     def taken(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """All three, in the precision of what they belong to."""
@@ -162,6 +175,27 @@ def _logits(states: Tensor, weight: Tensor, bias: Tensor | None, product: Tensor
     return product if product.dtype == torch.float32 else place.copy_(product)
 
 
+class Rooms:
+    """Memory for logits, kept from loss to loss: to take as much anew costs as much as a product, in page faults.
+
+    A room is out of the list until it is given back, so losses may be made side by side.
+    """
+
+    def __init__(self) -> None:
+        self.free: list[Tensor] = []
+
+    def take(self, rows: int, columns: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """At least `rows` rows, whatever they hold."""
+        for number, room in enumerate(self.free):
+            if len(room) >= rows and (room.shape[1], room.dtype, room.device) == (columns, dtype, device):
+                return self.free.pop(number)
+        return torch.empty(rows, columns, dtype=dtype, device=device)
+
+    def give(self, *rooms: Tensor) -> None:
+        """What was taken last replaces what was free: nothing piles up."""
+        self.free = list({id(room): room for room in rooms}.values())
+
+
 class Head(nn.Module):
     """Optional dense + activation + norm, then the output projection (often tied to an embedding)."""
 
@@ -172,6 +206,7 @@ class Head(nn.Module):
         self.activation = ACTIVATIONS[head.transform] if head.transform else None
         self.norm = norm(head.norm, width) if head.transform else None
         self.output = nn.Linear(width, head.outputs, bias=head.bias)
+        self.rooms = Rooms()
 
     def before_output(self, states: Tensor) -> Tensor:
         """[n, width] -> what the output layer reads [n, width]."""
@@ -203,7 +238,7 @@ class Head(nn.Module):
         trained = (states, *self.output.parameters())
         gradients = torch.is_grad_enabled() and any(part.requires_grad for part in trained)
         loss, nll, correct = _ChunkedCrossEntropy.apply(
-            states, self.output.weight, self.output.bias, labels.ids, smoothing, gradients
+            states, self.output.weight, self.output.bias, labels.ids, smoothing, gradients, self.rooms
         )
         return LossSums(loss, nll, correct, len(labels.ids))
 

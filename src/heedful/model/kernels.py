@@ -44,22 +44,38 @@ def explicit(
     batch, keys = rows * key.shape[1], key.shape[2]
     # Heads that share a key head stand side by side as more queries of it.
     flat_query = query.reshape(batch, shared * queries, width)
-    flat_key = key.reshape(batch, keys, width).transpose(1, 2)
+    flat_key = key.reshape(batch, keys, width)
     flat_value = value.reshape(batch, keys, value.shape[3])
-    if bias is None:
-        scores = torch.bmm(flat_query, flat_key).mul_(scale)
-    elif shared == 1:
-        scores = torch.baddbmm(_per_batch(bias, rows, heads), flat_query, flat_key, alpha=scale)
-    else:
-        scores = torch.bmm(flat_query, flat_key).mul_(scale)
+    added = _per_batch(bias, rows, heads) if bias is not None and shared == 1 else None
+    scores: Tensor = _Scores.apply(flat_query, flat_key, added, scale)
+    if bias is not None and shared > 1:
         scores = (scores.view(rows, heads, queries, keys) + bias).view(batch, shared * queries, keys)
-    weights = scores.softmax(-1)
+    weights = scores.float().softmax(-1).to(scores.dtype)
     if blind is not None:
         weights = weights.view(rows, heads, queries, keys).masked_fill(blind, 0.0).view(weights.shape)
     if see is not None:
         weights = see(weights.view(rows, heads, queries, keys)).reshape(weights.shape)
     output = torch.bmm(dropout(weights, drop, drop > 0.0), flat_value)
     return output.view(rows, heads, queries, value.shape[3])
+
+
+class _Scores(torch.autograd.Function):
+    """scale * query . key + bias. Torch's own gradient of the keys comes turned, and is copied to turn it back."""
+
+    @staticmethod
+    def forward(ctx, query: Tensor, key: Tensor, bias: Tensor | None, scale: float) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(query, key)
+        ctx.scale, ctx.added = scale, None if bias is None else bias.shape
+        if bias is None:
+            return torch.bmm(query, key.transpose(1, 2)).mul_(scale)
+        return torch.baddbmm(bias, query, key.transpose(1, 2), alpha=scale)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
+        query, key = ctx.saved_tensors
+        to_bias = gradient.sum_to_size(ctx.added) if ctx.needs_input_grad[2] else None
+        gradient = gradient * ctx.scale
+        return torch.bmm(gradient, key), torch.bmm(gradient.transpose(1, 2), query), to_bias, None
 
 
 def _per_batch(bias: Tensor, rows: int, heads: int) -> Tensor:

@@ -16,8 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+from .hardware import makes_code
 
 Lengths = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.int64]
 
 
 class Layout:
@@ -65,6 +69,11 @@ class Layout:
         rows, longest = keep.shape
         return cls(np.full(rows, longest, np.int64), device=keep.device, keep=keep)
 
+    @property
+    def plain(self) -> bool:
+        """Whether all tokens are real and every row begins at position 0: the packed form."""
+        return self.keep is None and self.explicit_positions is None
+
     @cached_property
     def starts(self) -> Lengths:
         """Index of each row's first token."""
@@ -90,6 +99,10 @@ class Layout:
             raise ValueError("a row without tokens has no first token")
         return torch.from_numpy(self.starts).to(self.device)
 
+    def longest_of(self, rows: Rows) -> int:
+        """Tokens of the longest of these rows."""
+        return int(self.lengths[rows].max()) if len(rows) else 0
+
     def expand(self, rows: int) -> Layout:
         """This single-row layout, `rows` times (encode once, then pair with many)."""
         if self.rows != 1:
@@ -106,63 +119,87 @@ class Gather(torch.autograd.Function):
     """rows of `states` picked by `there`; the gradient is a gather too, by `back`, since no real row is picked twice.
 
     Slots that pad repeat some real row; their gradient is exactly zero by construction (they are masked as keys and
-    dropped as queries), so leaving them out of the backward pass changes nothing.
+    dropped as queries), so leaving them out of the backward pass changes nothing. Nothing picks filler.
     """
 
     @staticmethod
     def forward(ctx, states: Tensor, there: Tensor, back: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
         ctx.save_for_backward(back)
+        ctx.count = states.shape[0]
         return states.index_select(0, there)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def]
         (back,) = ctx.saved_tensors
-        return gradient.contiguous().index_select(0, back), None, None
+        return _select(gradient.contiguous(), back, ctx.count), None, None
 
 
 class Scatter(torch.autograd.Function):
-    """The way back: `slots` rows picked by `there`; in the gradient, slots that nobody picked get zeros."""
+    """The way back: `count` rows, those of `slots` picked by `there` and then zeros; the gradient likewise."""
 
     @staticmethod
-    def forward(ctx, slots: Tensor, there: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    def forward(ctx, slots: Tensor, there: Tensor, count: int) -> Tensor:  # type: ignore[no-untyped-def]
         ctx.save_for_backward(there)
         ctx.count = slots.shape[0]
-        return slots.index_select(0, there)
+        return _select(slots, there, count)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def]
         (there,) = ctx.saved_tensors
         zeros = gradient.new_zeros(ctx.count, gradient.shape[1])
-        return zeros.index_copy_(0, there, gradient.contiguous()), None
+        return zeros.index_copy_(0, there, gradient[: len(there)].contiguous()), None, None
+
+
+def _select(rows: Tensor, picked: Tensor, count: int) -> Tensor:
+    """The rows picked, followed by zeros that make `count` of them."""
+    if len(picked) == count:
+        return rows.index_select(0, picked)
+    chosen = rows.new_empty(count, rows.shape[1])
+    torch.index_select(rows, 0, picked, out=chosen[: len(picked)])
+    chosen[len(picked) :] = 0.0
+    return chosen
+
+
+def filled(states: Tensor) -> Tensor:
+    """`states` [n, width] and filler, zeros that belong to no token, up to a multiple of 64 (where `makes_code`).
+
+    Nothing that is scored depends on filler, so its gradient is zero and adds nothing to those of weights.
+    """
+    missing = -states.shape[0] % 64 if makes_code(states) else 0
+    return functional.pad(states, (0, 0, 0, missing)) if missing else states
 
 
 class Slots:
     """Gather indices between [tokens, heads x head width] and one [rows, heads, longest, head width] block per group.
 
     One gather pads, splits the heads and brings them to the front at once: it works on rows of one head's width.
-    `parts` are the head counts laid side by side in the states (query, key, value); blocks of a group follow one
-    another part by part.
+    `parts` are laid side by side in the states (query, key, value): the heads of each, and how long its blocks are, by
+    group. Blocks of a group follow one another part by part. A row that stands in a group again right after itself only
+    fills the block.
     """
 
-    def __init__(self, layout: Layout, groups: list[npt.NDArray[np.int64]], parts: tuple[int, ...]) -> None:
-        total = sum(parts)
+    def __init__(self, layout: Layout, groups: list[Rows], parts: tuple[tuple[int, list[int]], ...]) -> None:
+        total = sum(heads for heads, _ in parts)
         pieces: list[npt.NDArray[np.int64]] = []
         reals: list[npt.NDArray[np.bool_]] = []
         self.shapes: list[list[tuple[int, int, int]]] = []
-        for rows in groups:
+        for number, rows in enumerate(groups):
             lengths = layout.lengths[rows]
-            longest = int(lengths.max()) if len(rows) else 0
-            inside = np.arange(longest)
-            real = inside[None, :] < lengths[:, None]
-            token = layout.starts[rows][:, None] + np.where(real, inside[None, :], 0)
-            token = np.minimum(token, max(layout.tokens - 1, 0))  # an empty last row has no token to repeat
+            again = np.diff(rows, prepend=-1) == 0
             offset = 0
-            for heads in parts:
+            self.shapes.append([])
+            for heads, longest in parts:
+                inside = np.arange(longest[number])
+                real = inside[None, :] < lengths[:, None]
+                token = layout.starts[rows][:, None] + np.where(real, inside[None, :], 0)
+                token = np.minimum(token, max(layout.tokens - 1, 0))  # an empty last row has no token to repeat
+                real[again] = False
                 columns = offset + np.arange(heads)
+                shape = (len(rows), heads, len(inside))
                 pieces.append((token[:, None, :] * total + columns[None, :, None]).reshape(-1))
-                reals.append(np.broadcast_to(real[:, None, :], (len(rows), heads, longest)).reshape(-1))
+                reals.append(np.broadcast_to(real[:, None, :], shape).reshape(-1))
+                self.shapes[-1].append(shape)
                 offset += heads
-            self.shapes.append([(len(rows), heads, longest) for heads in parts])
         there, real = np.concatenate(pieces), np.concatenate(reals)
         back = np.empty(layout.tokens * total, np.int64)
         back[there[real]] = np.flatnonzero(real)
@@ -177,15 +214,15 @@ class Slots:
         return [[next(blocks).view(*shape, head_width) for shape in shapes] for shapes in self.shapes]
 
     def unpad(self, blocks: list[Tensor], tokens: int) -> Tensor:
-        """Blocks [rows, heads, longest, head width], one per group -> [tokens, heads x head width]."""
+        """Blocks [rows, heads, longest, head width], one per group -> [tokens, heads x head width]; filler is zero."""
         heads, width = blocks[0].shape[1], blocks[0].shape[-1]
         flat = [block.reshape(-1, width) for block in blocks]
         joined = flat[0] if len(flat) == 1 else torch.cat(flat)
-        states: Tensor = Scatter.apply(joined, self.back)
+        states: Tensor = Scatter.apply(joined, self.back, tokens * heads)
         return states.view(tokens, heads * width)
 
 
-def length_groups(queries: Lengths, keys: Lengths, most: int = 6) -> list[npt.NDArray[np.int64]]:
+def length_groups(queries: Lengths, keys: Lengths, most: int = 6) -> list[Rows]:
     """Rows that pad well together: equal cuts of the rows sorted by length, as many as lower the padded cost.
 
     A pure function of lengths. The cost of a group is its padded cells (query x key, and the states that are moved)
@@ -195,7 +232,7 @@ def length_groups(queries: Lengths, keys: Lengths, most: int = 6) -> list[npt.ND
     if len(queries) < 8:
         return [everything]
 
-    def cost(groups: list[npt.NDArray[np.int64]]) -> float:
+    def cost(groups: list[Rows]) -> float:
         total = 0.0
         for rows in groups:
             query, key = int(queries[rows].max()), int(keys[rows].max())

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .attention import Attention, Pairing
+from . import kernels
+from .attention import EXACT, Attention, Pairing, Sizes
 from .block import Block
 from .cache import Cache
-from .layout import Layout
+from .hardware import makes_code
+from .layout import Layout, filled
 from .masks import Mask
 from .plan import Attend, FinalNorm
 from .probe import Probe
@@ -21,14 +23,21 @@ if TYPE_CHECKING:
 
 States = dict[str, Tensor]
 
+# Blocks may be rounded up where nobody looks at them: training's, because torch's softmax takes several times as long
+# over fewer numbers than a vector holds, and all that oneDNN multiplies, which is then spared new sizes.
+ROUNDED = Sizes(least_keys=16)
+FEW = Sizes(multiple=8, least_keys=16)
+
 
 class Pairings:
     """The pairings of a forward pass, each made when first asked for and shared by all layers that ask alike."""
 
-    def __init__(self, layouts: Mapping[str, Layout], masks: Mapping[str, Mask] | None, one_group: bool) -> None:
+    def __init__(
+        self, layouts: Mapping[str, Layout], masks: Mapping[str, Mask] | None, one_group: bool, sizes: Sizes = EXACT
+    ) -> None:
         self.layouts = layouts
         self.masks = masks or {}
-        self.one_group = one_group
+        self.one_group, self.sizes = one_group, sizes
         self._made: dict[object, Pairing] = {}
 
     def of(self, stream: str, attention: Attention) -> Pairing:
@@ -39,7 +48,7 @@ class Pairings:
         if key not in self._made:
             mask = self.masks.get(stream) if attend.stream == stream else None
             queries, keys = self.layouts[stream], self.layouts[attend.stream]
-            self._made[key] = Pairing(attend, queries, keys, table, mask, self.one_group)
+            self._made[key] = Pairing(attend, queries, keys, table, mask, self.one_group, self.sizes)
         return self._made[key]
 
 
@@ -67,7 +76,10 @@ def run(
     that an encoder can run alone. Blocks of one step read other streams as they were when the step began.
     """
     now = dict(states)
-    pairings = Pairings(layouts, masks, one_group=False)
+    sizes = EXACT if probe is not None else _sizes(layouts, states, model.training)
+    if sizes is not EXACT:
+        now = {name: filled(part) for name, part in now.items()}
+    pairings = Pairings(layouts, masks, one_group=False, sizes=sizes)
     for number in range(first, len(model.plan.steps) if last is None else last):
         step = model.plan.steps[number]
         if isinstance(step, FinalNorm):
@@ -78,7 +90,16 @@ def run(
         for address, block in model.steps[number]:
             if block.plan.stream in snapshot:
                 now[block.plan.stream] = _attend_block(block, address, snapshot, pairings, probe)
-    return now
+    return {name: part[: layouts[name].tokens] for name, part in now.items()} if sizes is not EXACT else now
+
+
+def _sizes(layouts: Mapping[str, Layout], states: Mapping[str, Tensor], training: bool) -> Sizes:
+    for layout in layouts.values():
+        if not layout.plain or kernels.choose(layout.device, layout.longest, layout.longest) != "explicit":
+            return EXACT
+    if any(makes_code(part) for part in states.values()):
+        return FEW
+    return ROUNDED if training else EXACT
 
 
 def _attend_block(

@@ -41,6 +41,14 @@ class Trained(Protocol):
         """A line that says what to do with the finished run."""
         ...
 
+    def close(self, run: Run) -> list[str]:
+        """Score the finished model, write its card and the page about the run; what there is to say, a line each."""
+        ...
+
+    def write_report(self, run: Run) -> Path:
+        """The page about the run as it stands."""
+        ...
+
 
 def of(name: str) -> Trained:
     """The task of that name: a module or folder here that can be trained."""
@@ -97,6 +105,17 @@ def resume(out: Path, launch: bool = False) -> int:
     return _go_on(run, run.choices.device, began)
 
 
+def report(out: Path, score: bool = False) -> list[str]:
+    """Write the page about a run; `score`: of a finished one, measure its model anew. What there is to say, by line."""
+    run = Run.open(out)
+    task = of(run.recipe.task)
+    if not score:
+        return [f"report: {task.write_report(run)}"]
+    if not (run.model / "config.json").exists():
+        raise UserError(f"{out}: the run is not finished, so it holds no model to score; leave --score out")
+    return task.close(run)
+
+
 def _go_on(run: Run | None, device: str, began: float, folder: Path | None = None) -> int:
     """Prepare the data on the leader, then train. The others join when it is done: `connect` waits for all."""
     with run.lock if run and distributed.leads() else nullcontext():
@@ -112,6 +131,9 @@ def _go_on(run: Run | None, device: str, began: float, folder: Path | None = Non
         task = of(run.recipe.task).build(run.recipe, run.data, world.device)
         outcome = loop.train(task, run, world, spent=time.monotonic() - began)
         world.leave()
+        if world.leader and not outcome.exit_code:
+            for line in of(run.recipe.task).close(run):
+                _say(line)
     if world.leader and outcome.exit_code:
         _say(f"stopped after step {outcome.step}; continue with: heedful resume {run.folder}")
     elif world.leader:

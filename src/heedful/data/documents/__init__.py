@@ -1,4 +1,4 @@
-"""Documents to translate: PO, TMX, XLIFF, SubRip and WebVTT in, and the same file with its gaps filled out.
+"""Documents to translate: PO, TMX, XLIFF, SubRip, WebVTT, TSV and JSONL in, and the same file with its gaps filled out.
 
     document = open_document(Path("messages.po"))
     wanted = {n: unit.text for n, unit in enumerate(document.units) if not unit.translated}
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ...errors import UserError
-from . import po, subtitles, tmx, xliff
+from . import po, subtitles, tables, tmx, xliff
 from .document import Document, Options, Passage, Unit, load
 
 __all__ = ["FORMATS", "PAIR_FORMATS", "Document", "Passage", "Unit", "open_document", "read_document_pairs"]
@@ -27,6 +27,8 @@ FORMATS: dict[str, Callable[[Path, bytes, Options], Document]] = {
     ".xliff": xliff.read,
     ".srt": subtitles.read_srt,
     ".vtt": subtitles.read_vtt,
+    ".tsv": tables.read_tsv,
+    ".jsonl": tables.read_jsonl,
 }
 # Those with both languages in one file.
 PAIR_FORMATS = (".po", ".tmx", ".xlf", ".xliff")

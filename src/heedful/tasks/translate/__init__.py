@@ -6,10 +6,11 @@ from ...config import Recipe
 from ...data import parallel
 from ...text.terms import Terms
 from .answers import Answer
+from .closing import close, write_report
 from .distill import make_corpus
 from .given import keep_given
-from .lines import translate_stream
-from .several import load_all, load_checkpoint
+from .lines import translate_lines
+from .several import load_all, load_checkpoint, together
 from .sizes import complete
 from .task import Translation as build
 from .translator import Translator, load
@@ -19,6 +20,7 @@ __all__ = [
     "Terms",
     "Translator",
     "build",
+    "close",
     "complete",
     "farewell",
     "load",
@@ -26,7 +28,9 @@ __all__ = [
     "load_checkpoint",
     "make_corpus",
     "prepare",
-    "translate_stream",
+    "together",
+    "translate_lines",
+    "write_report",
 ]
 
 

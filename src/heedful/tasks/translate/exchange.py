@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from ...decode.options import Hypothesis, Options
@@ -52,6 +53,12 @@ class Exchange:
             for ids in cuts:
                 once = tuple(known[token] for token in ids if token in known) if segment.originals else ()
                 self.asked.append(([*before, *ids, Tokenizer.end], Wanted(once=once)))
+
+    def demand(self, demand: Wanted) -> None:
+        """Ask for a beginning and for phrases as well: of the first source, since an answer has one beginning."""
+        if self.asked:
+            ids, wanted = self.asked[0]
+            self.asked[0] = (ids, replace(wanted, prefix=demand.prefix, required=demand.required))
 
     def _cut(self, masked: Masked) -> list[list[int]]:
         """The ids of a text in pieces of at most `most`, cut before a word if one begins in the last quarter."""

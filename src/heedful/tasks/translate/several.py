@@ -31,6 +31,17 @@ def load_all(paths: Sequence[str | Path]) -> list[Translator]:
     return found
 
 
+def together(paths: Sequence[str | Path]) -> Translator:
+    """The translators in some folders as one: the mean of their chances decides (see `decode.ensemble`)."""
+    first, *others = load_all(paths)
+    if not others:
+        return first
+    models = [one.model for one in others]
+    return Translator(
+        first.model, first.tokenizers, first.tags, first.decoding, first.choices, first.seen, others=models
+    )
+
+
 def load_checkpoint(run: str | Path, step: int) -> Model:
     """The model of one checkpoint of a run, in fp32 and evaluation mode: its running average, if the run keeps one."""
     opened = Run.open(Path(run))

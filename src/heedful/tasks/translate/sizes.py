@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 
 from ...config import Recipe, Training, seconds
-from ...data.parallel import SIDES, parts_of
+from ...data.parallel import SIDES
 from ...data.readers import read_pairs, resolve
+from ...data.splits import splits
 from ...errors import UserError
 from ...model.plan import Plan, Tokens
 from ...model.presets import plan
@@ -25,6 +26,7 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
     names = [name for name in data.__struct_fields__ if name.endswith(("source", "target", "pairs"))]
     located = {name: tuple(str(resolve(file, root).absolute()) for file in getattr(data, name)) for name in names}
     data = msgspec.structs.replace(data, **located)
+    splits(data)  # what does not go together is told before hours of reading
     recipe, start = complete_given(recipe)
     pairs = sum(1 for _ in read_pairs(data))
     model, training, tokenizer = dict(recipe.model), recipe.training, recipe.tokenizer
@@ -41,7 +43,6 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
     if training.warmup is None:
         training = msgspec.structs.replace(training, warmup=_warmup(training))
     recipe = msgspec.structs.replace(recipe, data=data, model=model, training=training, tokenizer=tokenizer)
-    parts_of(data)
     # Sizes, and a start of another plan, are refused before anything is written.
     vocab = {"vocab": tokenizer.size or 0}
     require_memory(_planned(recipe, vocab) if start is None else build_plan(recipe, start.tokenizers, start.plan))

@@ -16,9 +16,11 @@ from torch import nn
 from ...config import Recipe
 from ...data.batches import Batches
 from ...data.corpora import Corpora, Part
+from ...data.mixing import Mixture, times
 from ...data.parallel import SIDES, load_tokenizers, save_tokenizers
 from ...data.placing import Alternating
 from ...data.shards import Shards
+from ...data.splits import Corpus, splits
 from ...model.embeddings import TokenInput
 from ...model.guided import Teacher
 from ...model.heads import Head, Labels
@@ -49,9 +51,17 @@ class Translation:
     def __init__(self, recipe: Recipe, folder: Path, device: torch.device) -> None:
         self.recipe = recipe
         self.tokenizers = load_tokenizers(folder)
-        self.corpus, self.dev = (self._corpus(folder, name) for name in ("train", "dev"))
-        self.batches = Batches(self.corpus, recipe.training.batch_tokens, recipe.seed)
-        self.dev_batches = Batches(self.dev, VALIDATION_TOKENS, recipe.seed).in_order()
+        found = splits(recipe.data)
+        self.corpus, self.dev = self._corpora(folder, found.train), self._corpora(folder, found.dev)
+        sizes, tags = [len(part.shards) for part in self.corpus.parts], [corpus.tag for corpus in found.train]
+        weights = times(recipe.data, sizes, tags)
+        drawn = Mixture(sizes, weights, recipe.seed).epoch if weights else None
+        self.batches = Batches(self.corpus, recipe.training.batch_tokens, recipe.seed, drawn=drawn)
+        dev = list(zip(found.dev, self.dev.parts, strict=True))
+        self.languages = {
+            tag: Corpora([part for corpus, part in dev if corpus.tag == tag])
+            for tag in dict.fromkeys(corpus.tag for corpus in found.dev)
+        }
         self.device = device
         training = recipe.training
         start = plan_of_start(folder) if training.start is not None else None
@@ -62,11 +72,13 @@ class Translation:
         self.heldout = Heldout(self.dev, self.tokenizers, recipe.decoding, training.validation_sentences)
         self.width = self.model.plan.stream("target").width
 
-    def _corpus(self, folder: Path, name: str) -> Corpora:
-        tags = self.recipe.data.tags
-        before = [(self.tokenizers["source"].tag(tag),) for tag in tags] if tags else [()]
+    def _corpora(self, folder: Path, corpora: list[Corpus]) -> Corpora:
+        tag = self.tokenizers["source"].tag
         return Corpora(
-            [Part(self._open(folder / f"{name}-{number}", number), ids) for number, ids in enumerate(before)]
+            [
+                Part(self._open(folder / one.name, number), (tag(one.tag),) if one.tag is not None else ())
+                for number, one in enumerate(corpora)
+            ]
         )
 
     def _open(self, folder: Path, number: int) -> Shards | Alternating:
@@ -77,7 +89,7 @@ class Translation:
         return self.batches.epoch(epoch)
 
     def collate(self, micro_batch: Any, epoch: int) -> Batch:
-        """The batch; with R-drop its rows twice, with a teacher what that makes of them."""
+        """The batch; with R-drop its rows twice, with a teacher what it says about them."""
         batch, training = self._batch(self.corpus, micro_batch, epoch), self.recipe.training
         labels = batch.labels["next_token"]
         if self.teacher is not None:
@@ -114,14 +126,16 @@ class Translation:
         )
 
     def validate(self, model: nn.Module) -> Validation:
-        """Mean negative log-likelihood of the dev tokens in nats, the share of them ranked first; translations."""
+        """Mean negative log-likelihood of the dev tokens in nats, the share of them ranked first; translations.
+
+        With several languages also the first for each, as "loss.de".
+        """
         assert isinstance(model, Model)
-        nll, correct, count = 0.0, 0, 0
-        for examples in self.dev_batches:
-            batch = self._batch(self.dev, examples, None)
-            sums = model(batch.inputs, batch.labels)["next_token"]
-            nll, correct, count = nll + float(sums.nll), correct + int(sums.correct), count + sums.count
+        sums = {tag: self._sums(model, corpus) for tag, corpus in self.languages.items()}
+        nll, correct, count = map(sum, zip(*sums.values(), strict=True))
         scores = {"loss": nll / count, "accuracy": correct / count}
+        if len(sums) > 1:
+            scores |= {f"loss.{tag}": nll / count for tag, (nll, _, count) in sums.items()}
         if self.recipe.training.metric == "loss":
             return Validation(scores, self.heldout.samples(model))
         translated, samples = self.heldout.scores(model)
@@ -137,12 +151,20 @@ class Translation:
             "several_sentences": sum(len(split_sentences(text)) > 1 for text in texts) / len(texts),
         }
 
+    def _sums(self, model: Model, corpus: Corpora) -> tuple[float, int, int]:
+        nll, correct, count = 0.0, 0, 0
+        for examples in Batches(corpus, VALIDATION_TOKENS, self.recipe.seed).in_order():
+            batch = self._batch(corpus, examples, None)
+            sums = model(batch.inputs, batch.labels)["next_token"]
+            nll, correct, count = nll + float(sums.nll), correct + int(sums.correct), count + sums.count
+        return nll, correct, count
+
     def finish(self, run: Path, model: nn.Module) -> None:
         """RUN/model, whole or not at all: weights, tokenizers, config.json with what decoding needs to know."""
         assert isinstance(model, Model)
         extra = {
             "task": "translate",
-            "tags": self.recipe.data.tags,
+            "tags": tuple(dict.fromkeys(self.recipe.data.tags)),
             "decoding": msgspec.to_builtins(self.recipe.decoding),
             "seen": self._seen(),
             "tokenizers": {side: tokenizer.fingerprint for side, tokenizer in self.tokenizers.items()},

@@ -28,6 +28,7 @@ from ...text.spans import find as find_spans
 from ...text.terms import Terms
 from ...text.tokenizer import Tokenizer
 from .answers import Alternative, Answer, Draft, Piece, best_joined
+from .demands import checked, least_risky, spellings, wanted_of
 from .exchange import Exchange, Languages
 from .protecting import Sentence, Way
 
@@ -48,7 +49,8 @@ class Seen(msgspec.Struct, frozen=True):
 class Translator:
     """A finished model with its tokenizers. `tags` are the target languages to choose from (none: there is one).
 
-    `choices` are the fast paths of this machine, as `load` probes for them.
+    `choices` are the fast paths of this machine, as `load` probes for them. `others` are models of the same words that
+    decode together with `model`.
     """
 
     def __init__(
@@ -59,10 +61,12 @@ class Translator:
         decoding: Decoding,
         choices: hardware.Choices | None = None,
         seen: Seen | None = None,
+        others: Sequence[Model] = (),
     ) -> None:
         self.model, self.tokenizers, self.tags, self.decoding = model, dict(tokenizers), tuple(tags), decoding
         self.choices = choices or hardware.Choices()
         self.seen = seen or Seen()
+        self.models: Model | list[Model] = [model, *others] if others else model
 
     def translate(
         self,
@@ -89,6 +93,10 @@ class Translator:
         best: int | None = None,
         split: Split = "auto",
         language: str = "en",
+        prefix: str = "",
+        require: Sequence[str] = (),
+        ban: Sequence[str] = (),
+        mbr: int = 0,
     ) -> list[Answer]:
         """The translation of each text, in order, with scores and what is wrong with it. `tag` is the target language.
 
@@ -98,14 +106,18 @@ class Translator:
         Texts are split into sentences, by the rules of `language`, if the model was trained on single sentences or the
         text is longer than what it was trained on ("auto"; or "always", or "never"), and sentences of more than
         `decoding.longest` tokens into pieces. White space between sentences stays as it is; around an answer is none.
+
+        Every translation begins with `prefix`, holds all phrases of `require` and none of `ban`; texts are then not
+        split. With `mbr`, of so many answers (samples, if `options` ask for sampling) the one most like all is given.
         """
         texts = _checked(texts, options)
         if split not in ("auto", "always", "never"):
             raise UserError(f"split = {split!r}; known: auto, always, never")
         if spans is not None and len(spans) != len(texts):
             raise UserError(f"spans are given for {len(spans)} of {len(texts)} texts")
-        options = options or self.options()
-        options = dataclasses.replace(options, best=best or options.best, logprobs=True)
+        demand = wanted_of(self.tokenizers["target"], prefix, require)
+        split = "never" if demand else split
+        options = self._options(options, max(best or 0, mbr), ban)
         before = self._before(tag)
         passages = []
         for number, text in enumerate(texts):
@@ -115,8 +127,18 @@ class Translator:
         # Twice apart: a model without placeholders finds numbers changed only after it has been tried.
         for way in (Way.whole, Way.strict, Way.apart, Way.apart):
             asked = [sentence for sentence in everything if sentence.wants(way, len(self._placeholders))]
-            self._try(asked, way, before, options)
-        return [self._answer(passage, options) for passage in passages]
+            self._try(asked, way, before, options, demand)
+        answers = [checked(self._answer(passage, options), prefix, require, ban) for passage in passages]
+        return [least_risky(answer, best or 1) for answer in answers] if mbr else answers
+
+    def _options(self, options: Options | None, best: int, ban: Sequence[str]) -> Options:
+        options = options or self.options()
+        best = best or options.best
+        banned = [ids for phrase in ban for ids in spellings(self.tokenizers["target"], phrase)]
+        beam = options.beam if options.sampling else max(options.beam, best)
+        return dataclasses.replace(
+            options, beam=beam, best=best, logprobs=True, banned_phrases=(*options.banned_phrases, *banned)
+        )
 
     def search(
         self, sources: list[list[int]], options: Options, wanted: Sequence[Wanted | None] | None = None
@@ -124,7 +146,7 @@ class Translator:
         """The best hypotheses for each list of source ids (tag and end token included)."""
         choices = msgspec.structs.replace(self.choices, threads=torch.get_num_threads())  # the caller's to say
         with hardware.applied(choices):
-            return decode(self.model, sources, options, self.choices, wanted)
+            return decode(self.models, sources, options, self.choices, wanted)
 
     def options(self, **given: Any) -> Options:
         """The model's own way of decoding, with what is given put in its place (fields of `decode.Options`)."""
@@ -150,7 +172,7 @@ class Translator:
         self, text: str, spans: Sequence[Span], protect: bool, split: Split, language: str
     ) -> list[Sentence | str]:
         """The sentences of a text and the white space between them."""
-        bounds = self._bounds(text, spans, split, language)
+        bounds = self.bounds(text, spans, split, language)
         parts: list[Sentence | str] = []
         starts = [span.start for span in spans]
         for number, (start, end) in enumerate(bounds):
@@ -160,7 +182,9 @@ class Translator:
             parts.append(Sentence(text[start:end], own, protect))
         return parts
 
-    def _bounds(self, text: str, spans: Sequence[Span], split: Split, language: str) -> list[tuple[int, int]]:
+    def bounds(
+        self, text: str, spans: Sequence[Span] = (), split: Split = "auto", language: str = "en"
+    ) -> list[tuple[int, int]]:
         """Where what is translated alone begins and ends: sentences, or the whole text but the white space around."""
         content = text.strip()
         whole = [(start, start + len(content)) for start in [text.find(content[:1])] if content]
@@ -172,7 +196,9 @@ class Translator:
         usual = min(self.seen.usual_tokens or self.decoding.longest, self.decoding.longest)
         return bounds if len(self.tokenizers["source"].encode(content)) > usual else whole
 
-    def _try(self, sentences: list[Sentence], way: Way, before: list[int], options: Options) -> None:
+    def _try(
+        self, sentences: list[Sentence], way: Way, before: list[int], options: Options, demand: Wanted | None
+    ) -> None:
         """One way for all these sentences; those that are alike in what may be said are decoded together."""
         together: dict[tuple[bool, bool], list[Sentence]] = {}
         for sentence in sentences:
@@ -185,11 +211,14 @@ class Translator:
                 restricted=(*options.restricted, *(target.placeholders if guarded else ())),
                 banned=(*options.banned, *(self._digits if without_digits else ())),
             )
-            longest = as_one(self.model, own, self.choices).longest
+            longest = as_one(self.models, own, self.choices).longest
             languages = Languages(source, target, self._placeholders, before, self.decoding.longest, longest)
             exchanges = [Exchange(sentence, way, languages) for sentence in alike]
+            if demand is not None:
+                for exchange in exchanges:
+                    exchange.demand(demand)
             asked = [one for exchange in exchanges for one in exchange.asked]
-            wanted = [one for _, one in asked] if guarded else None
+            wanted = [one for _, one in asked] if guarded or demand else None
             found = iter(self.search([ids for ids, _ in asked], own, wanted))
             for exchange in exchanges:
                 exchange.finish([next(found) for _ in exchange.asked], own)

@@ -1,0 +1,117 @@
+"""A translation of files that may be interrupted: what is done lies in OUT.part, and the same command goes on from it.
+
+OUT.part holds whole lines only, as many as are answered; OUT.part.json says of what: the model, the options and the
+content of the input. OUT itself appears at the end, by one rename.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import xxhash
+
+from ...errors import UserError
+
+READ_AT_A_TIME = 1 << 20
+
+
+class Partial:
+    """The unfinished output of one job. Use as a context manager: what was written stays if it is left by an error."""
+
+    def __init__(self, output: Path, job: Mapping[str, Any]) -> None:
+        self.output = output
+        self.part, self.stamp = (output.with_name(output.name + suffix) for suffix in (".part", ".part.json"))
+        if output.exists():
+            raise UserError(f"{output}: exists already; choose another --output, nothing is overwritten")
+        told = msgspec.json.encode(job, order="deterministic")
+        try:
+            self._go_on(told)
+            self.file: BinaryIO = self.part.open("ab")
+        except (OSError, ValueError) as error:
+            raise UserError(f"{output}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+
+    def _go_on(self, told: bytes) -> None:
+        """Keep the whole lines of an earlier attempt at the same job; begin anew where there was none."""
+        self.lines = 0
+        if self.part.exists() and self.stamp.exists():
+            if self.stamp.read_bytes() != told:
+                raise UserError(
+                    f"{self.part}: is the beginning of another translation (other input, model or options); "
+                    f"remove it and {self.stamp.name}, or choose another --output"
+                )
+            with self.part.open("r+b") as file:
+                size = 0
+                for line in file:
+                    if line.endswith(b"\n"):
+                        size, self.lines = size + len(line), self.lines + 1
+                file.truncate(size)
+            return
+        self.part.unlink(missing_ok=True)
+        self.stamp.write_bytes(told)
+
+    def __enter__(self) -> Partial:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.file.close()
+
+    def finish(self) -> None:
+        """Everything is answered: put the output in its place."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        os.rename(self.part, self.output)
+        self.stamp.unlink(missing_ok=True)
+
+    def finish_with(self, content: bytes) -> None:
+        """The same where the output is not the lines themselves but a document made of them."""
+        self.file.close()
+        aside = self.output.with_name(f".{self.output.name}.tmp")
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(aside, self.output)
+        self.part.unlink(missing_ok=True)
+        self.stamp.unlink(missing_ok=True)
+
+
+def job(models: Sequence[Path], options: Mapping[str, Any], inputs: Sequence[Path]) -> dict[str, Any]:
+    """What tells one translation from another: hashes of the models' descriptions and of the input's content."""
+    return {
+        "models": [_hash(_description(model)) for model in models],
+        "options": {name: repr(options[name]) for name in sorted(options)},
+        "inputs": [_hash(path) for path in inputs],
+    }
+
+
+def _description(model: Path) -> Path:
+    """The file that changes with a run's model, a model, or a checkpoint."""
+    names = ("config.json", "model/config.json", "manifest.json")
+    return next((model / name for name in names if (model / name).is_file()), model / names[0])
+
+
+def skipped(lines: BinaryIO, count: int) -> int:
+    """Read past at most `count` lines; how many there were."""
+    for number in range(count):
+        piece = lines.readline(READ_AT_A_TIME)
+        if not piece:
+            return number
+        while piece and not piece.endswith(b"\n"):
+            piece = lines.readline(READ_AT_A_TIME)
+    return count
+
+
+def _hash(path: Path) -> str:
+    running = xxhash.xxh3_128()
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(READ_AT_A_TIME):
+                running.update(piece)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    return running.hexdigest()

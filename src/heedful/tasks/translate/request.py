@@ -1,0 +1,95 @@
+"""One call of `heedful translate`: which models, what to do with each text, and how files are gone through."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ...decode.sampling import Sampling
+from ...errors import UserError
+from ...text.terms import Terms
+from .documents import is_document, open_to_translate, translate_document
+from .lines import translate_lines
+from .partial import Partial, job, skipped
+from .shown import Show
+from .translator import Translator
+
+SAMPLING = ("temperature", "top_k", "top_p", "seed")
+ASKED = ("protect", "split", "language", "best", "prefix", "require", "ban", "mbr")
+
+
+class Request:
+    """A translator and what is asked of it.
+
+    `models` are the folders it comes from, to know an interrupted translation again. `given` are fields of
+    `decode.Options` and of `decode.Sampling`, `sample` to turn sampling on, `tag`, `terms` (a file) and what
+    `Translator.answer` takes. UserError for what does not go together.
+    """
+
+    def __init__(
+        self, translator: Translator, given: Mapping[str, Any], show: Show | None = None, models: Sequence[Path] = ()
+    ) -> None:
+        chosen = dict(given)
+        self.translator, self.show, self.models = translator, show or Show(), models
+        self.told = {**chosen, "show": dataclasses.astuple(self.show)}
+        self.tag = chosen.pop("tag", None)
+        terms = chosen.pop("terms", None)
+        self.languages = (chosen.get("language"), chosen.pop("target_language", None) or self.tag)
+        self.asked = {key: chosen.pop(key) for key in ASKED if key in chosen}
+        if terms is not None:
+            self.asked["terms"] = Terms.load(terms)
+        sampling = {key: chosen.pop(key) for key in SAMPLING if key in chosen}
+        if chosen.pop("sample", False) or self.asked.get("mbr"):
+            chosen["sampling"] = Sampling(**sampling)
+        elif sampling:
+            raise UserError(f"only sampling has {', '.join(sampling)}: add --sample")
+        if self.asked.get("mbr") and self.show.alignment:
+            raise UserError("--alignment is of what a search found; leave --mbr out")
+        translator.encode("", self.tag)  # a wrong tag is told before any work
+        self.options = translator.options(**chosen)
+
+    def stream(self, lines: BinaryIO, out: BinaryIO) -> None:
+        """Line by line, as lines come."""
+        translate_lines(self.translator, lines, out, self.tag, self.options, self.asked, self.show)
+
+    def files(self, sources: Sequence[Path], output: Path | None, out: BinaryIO | None) -> None:
+        """Files one after another into `output`, which may be begun already, or to `out`.
+
+        A document is filled; it goes alone. UserError where that cannot be.
+        """
+        documents = [path for path in sources if is_document(path)]
+        if documents and len(sources) > 1:
+            raise UserError(f"{documents[0]}: a document is translated alone; give one file at a time")
+        if documents and self.show.form != "text":
+            raise UserError(f"{documents[0]}: a document holds translations only; leave --json, --scores, --best out")
+        if output is None:
+            assert out is not None
+            if documents:
+                out.write(self._filled(documents[0], None))
+            for path in () if documents else sources:
+                with path.open("rb") as lines:
+                    self.stream(lines, out)
+            return
+        with Partial(output, job(self.models, self.told, sources)) as partial:
+            if partial.lines:
+                print(f"{output}: going on after {partial.lines:,} lines", file=sys.stderr)
+            if documents:
+                partial.finish_with(self._filled(documents[0], partial))
+                return
+            done = partial.lines
+            for path in sources:
+                with path.open("rb") as lines:
+                    done -= skipped(lines, done)
+                    self.stream(lines, partial.file)
+            partial.finish()
+
+    def _filled(self, path: Path, partial: Partial | None) -> bytes:
+        document = open_to_translate(path, self.languages)
+        content, count = translate_document(
+            self.translator, document, partial, tag=self.tag, options=self.options, asked=self.asked
+        )
+        print(f"{path}: {count:,} of {len(document.units):,} entries were filled", file=sys.stderr)
+        return content
