@@ -28,19 +28,20 @@ VARIABLES = [
 ]
 PRINTF = ["%s", "%d", "%1$s", "%2$d", "%5.1f", "%%", "%ld"]
 ADDRESSES = [
-    "https://example.org/a/b?c=d&e=f#g", "http://localhost:8080/", "ftp://files.example.com/x_(y).zip", "www.example.net",  # noqa: E501
-    "me@example.org", "first.last+tag@mail.example.co.uk", "/usr/share/doc/readme.txt", r"C:\Users\me\file.txt", "~/notes.md",  # noqa: E501
-    "--output=file.txt",
+    "https://example.org/a/b?c=d&e=f#g", "http://localhost:8080/", "ftp://files.example.com/x_(y).zip",
+    "www.example.net", "me@example.org", "first.last+tag@mail.example.co.uk", "/usr/share/doc/readme.txt",
+    r"C:\Users\me\file.txt", "~/notes.md", "--output=file.txt",
 ]  # fmt: skip
 ENTITIES = ["&amp;", "&nbsp;", "&#160;", "&lt;", "\U0001f600", "\U0001f469\u200d\U0001f4bb"]
 NUMBERS = ["7", "42", "1,234.5", "3.14", "18:45", "2024", "1,000,000", "0", "007", "12345678901234567890"]
 ICU = ["{n, plural, one {# file} other {# files}}", "{d, date, short}", "{sex, select, male {he} other {they}}"]
 HOSTILE = [
-    "<b><i>crossing</b></i> tags", "<b>not closed", "closed</b> only", "<<b>> double", "{a{b}c} braces", "}{", "{{{{deep}}}}",  # noqa: E501
-    "literal <ph1> and </s> and <ph16>", "a < b and c > d", "<b", "</", "&;", "&unknown", "%", "100%", "100%s", "$", "{", "<ph3>%s<ph3>",  # noqa: E501
-    "<b>" * 20 + "x" + "</b>" * 20, "%s" * 30, " {a} {b} {c}" * 9, "\u202eright {x} to left\u202c", "שלום <b>עולם</b> {x}",  # noqa: E501
-    "<b></b>", "{}", "%d/%d", "", " ", "<br/>", "...", "<a href=\"{url}\" title='%s'>", "x<y>z</y>w", "<!-- {x} --> after",  # noqa: E501
-    "{x}\u200b{y}", "\x10{x}\x10_", "▁{x}▁", "<0x41>{x}", "`code {x}` and `more`", "e\u0301{x}e\u0301",
+    "<b><i>crossing</b></i> tags", "<b>not closed", "closed</b> only", "<<b>> double", "{a{b}c} braces", "}{",
+    "{{{{deep}}}}", "literal <ph1> and </s> and <ph16>", "a < b and c > d", "<b", "</", "&;", "&unknown", "%", "100%",
+    "100%s", "$", "{", "<ph3>%s<ph3>", "<b>" * 20 + "x" + "</b>" * 20, "%s" * 30, " {a} {b} {c}" * 9,
+    "\u202eright {x} to left\u202c", "שלום <b>עולם</b> {x}", "<b></b>", "{}", "%d/%d", "", " ", "<br/>", "...",
+    "<a href=\"{url}\" title='%s'>", "x<y>z</y>w", "<!-- {x} --> after", "{x}\u200b{y}", "\x10{x}\x10_", "▁{x}▁",
+    "<0x41>{x}", "`code {x}` and `more`", "e\u0301{x}e\u0301",
 ]  # fmt: skip
 
 

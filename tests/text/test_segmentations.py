@@ -122,3 +122,14 @@ def test_ragged_rows(lengths):
     assert spans(np.arange(len(rows)) * 10, sizes).tolist() == flat
     assert sums(np.array(flat, np.int64), sizes).tolist() == [sum(row) for row in rows]
     assert offsets(sizes).tolist() == [sum(lengths[:n]) for n in range(len(lengths) + 1)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_placeholder_is_never_segmented(kind):
+    tokenizer = train_tokenizer(LINES, kind, 420, placeholders=2)
+    words = ["Männer", " <ph2>", " <ph1>"] if kind != "bytes" else ["ĠMänner", " <ph2>", " <ph1>"]
+    drawn = Segmentations.build(tokenizer, words, count=4, probability=0.9, seed=1)
+    assert [drawn.segmentation(1, k) for k in range(5)] == [[tokenizer.placeholders[1]]] * 5
+    assert [drawn.segmentation(2, k) for k in range(5)] == [[tokenizer.placeholders[0]]] * 5
+    alone = Segmentations.build(tokenizer, words[1:], count=4, probability=0.9, seed=1)
+    assert alone.segmentation(0, 3) == [tokenizer.placeholders[1]]

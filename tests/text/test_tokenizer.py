@@ -280,3 +280,32 @@ def test_any_change_of_the_file_is_refused_or_harmless(tokenizer, tmp_path_facto
     except UserError:
         return
     assert changed.decode(changed.encode(LINES[0])) == LINES[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_placeholders_follow_the_tags(kind, tmp_path):
+    tokenizer = trained(kind, placeholders=3)
+    assert tokenizer.pieces(range(9)) == [*CONTROLS, "<2de>", "<2fr>", "<ph1>", "<ph2>", "<ph3>"]
+    assert (tokenizer.placeholders, tokenizer.tags) == ((6, 7, 8), ("<2de>", "<2fr>"))
+    tokenizer.save(tmp_path / "t.json")
+    again = Tokenizer.load(tmp_path / "t.json")
+    assert (again.placeholders, again.tags, again.to_json()) == (
+        tokenizer.placeholders,
+        tokenizer.tags,
+        tokenizer.to_json(),
+    )
+    assert all(number > 8 for text in [*HOSTILE, "<ph1>", " <ph1>"] for number in again.encode(text))
+    assert trained(kind).placeholders == ()
+    with pytest.raises(UserError, match="must be distinct"):
+        train_tokenizer(LINES, kind, 500, tags=["<ph2>"], placeholders=2)
+    with pytest.raises(UserError, match="16 placeholders"):
+        train_tokenizer(LINES, kind, 20, placeholders=16)
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=TEXT)
+def test_text_that_goes_on(tokenizer, text):
+    """Without the space in front there, and with it kept back again."""
+    ids = tokenizer.encode_inside(text)
+    assert tokenizer.decode(ids, inside=True) == tokenizer.normalise(text)
+    assert tokenizer.decode(tokenizer.encode(text), inside=True) == (" " + tokenizer.normalise(text) if text else "")

@@ -63,7 +63,7 @@ _MARKS = {
 _MARK = re.compile("[<>&{}$%#@\\\\`\u20e3\u231a-\u2bff\U0001f000-\U0001faff]")
 # What begins with any character, and the texts that one of them holds.
 _NAMES = {
-    "url": rf"""(?<![\w+.-])(?:[A-Za-z][A-Za-z0-9+.-]{{1,20}}+://|www\.|mailto:)[^\s<>"`{SPACELESS}]++""",
+    "url": rf"""(?<![A-Za-z0-9+.-])(?:[A-Za-z][A-Za-z0-9+.-]{{1,20}}+://|www\.|mailto:)[^\s<>"`{SPACELESS}]++""",
     "email": r"(?<![\w.+-])[\w.+-]{1,64}+@[\w-]++(?:\.[\w-]++)++",
     "path": (
         r"""(?<![\w/.<:~\\-])(?:(?:~|\.{1,2})(?:/[\w.@+%-]++)++|(?:/[\w.@+%-]++){2,}+)/?"""

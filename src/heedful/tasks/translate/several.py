@@ -38,7 +38,7 @@ def together(paths: Sequence[str | Path]) -> Translator:
         return first
     models = [one.model for one in others]
     return Translator(
-        first.model, first.tokenizers, first.tags, first.decoding, first.choices, first.usual, others=models
+        first.model, first.tokenizers, first.tags, first.decoding, first.choices, first.seen, others=models
     )
 
 

@@ -26,11 +26,12 @@ from ...model.guided import Teacher
 from ...model.heads import Head, Labels
 from ...model.layout import Layout
 from ...model.model import Model
+from ...text.sentences import split_sentences
 from ...text.tokenizer import Tokenizer
 from ...train.validation import Validation
 from .given import load_teacher, plan_of_start, start_with
 from .sizes import build_plan
-from .validation import Heldout
+from .validation import Heldout, spread
 
 VALIDATION_TOKENS = 4096
 
@@ -140,6 +141,16 @@ class Translation:
         translated, samples = self.heldout.scores(model)
         return Validation(scores | translated, samples)
 
+    def _seen(self) -> dict[str, float]:
+        """What a translator is to know of its training texts (`translator.Seen`), the second from a sample of them."""
+        sample = spread(len(self.corpus), 1000)
+        ids, lengths = self.corpus.rows("source", sample, None)
+        texts = [self.tokenizers["source"].decode(row) for row in np.split(ids, np.cumsum(lengths)[:-1])]
+        return {
+            "usual_tokens": int(np.percentile(self.corpus.lengths("source"), 99)),
+            "several_sentences": sum(len(split_sentences(text)) > 1 for text in texts) / len(texts),
+        }
+
     def _sums(self, model: Model, corpus: Corpora) -> tuple[float, int, int]:
         nll, correct, count = 0.0, 0, 0
         for examples in Batches(corpus, VALIDATION_TOKENS, self.recipe.seed).in_order():
@@ -155,7 +166,7 @@ class Translation:
             "task": "translate",
             "tags": tuple(dict.fromkeys(self.recipe.data.tags)),
             "decoding": msgspec.to_builtins(self.recipe.decoding),
-            "usual_tokens": int(np.percentile(self.corpus.lengths("source"), 99)),
+            "seen": self._seen(),
             "tokenizers": {side: tokenizer.fingerprint for side, tokenizer in self.tokenizers.items()},
         }
         partial = run / ".tmp-model"

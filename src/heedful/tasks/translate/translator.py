@@ -21,7 +21,7 @@ from ...errors import UserError
 from ...model import hardware
 from ...model.model import Model
 from ...model.model import load as load_model
-from ...text.pipeline import BYTES
+from ...text.pipeline import BYTES, without_surrogates
 from ...text.sentences import split_sentences
 from ...text.spans import Span, tidy
 from ...text.spans import find as find_spans
@@ -35,12 +35,22 @@ from .protecting import Sentence, Way
 Split = Literal["auto", "always", "never"]
 
 
+FEW = 0.1  # a model that saw no more texts of several sentences is at a loss with them
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """The texts a model was trained on: how many tokens 99 of 100 have at most (None: not known), and the share of them
+    that hold several sentences."""
+
+    usual_tokens: int | None = None
+    several_sentences: float = 0.0
+
+
 class Translator:
     """A finished model with its tokenizers. `tags` are the target languages to choose from (none: there is one).
 
-    `choices` are the fast paths of this machine, as `load` probes for them. `usual` is the length in tokens that 99 of
-    100 texts it was trained on do not exceed (None: not known). `others` are models of the same words that decode
-    together with `model`.
+    `choices` are the fast paths of this machine, as `load` probes for them. `others` are models of the same words that
+    decode together with `model`.
     """
 
     def __init__(
@@ -50,12 +60,12 @@ class Translator:
         tags: Sequence[str],
         decoding: Decoding,
         choices: hardware.Choices | None = None,
-        usual: int | None = None,
+        seen: Seen | None = None,
         others: Sequence[Model] = (),
     ) -> None:
         self.model, self.tokenizers, self.tags, self.decoding = model, dict(tokenizers), tuple(tags), decoding
         self.choices = choices or hardware.Choices()
-        self.usual = min(usual or decoding.longest, decoding.longest)
+        self.seen = seen or Seen()
         self.models: Model | list[Model] = [model, *others] if others else model
 
     def translate(
@@ -91,10 +101,11 @@ class Translator:
         """The translation of each text, in order, with scores and what is wrong with it. `tag` is the target language.
 
         `protect` keeps tags, variables, addresses and numbers (`protecting`); `spans` [start, end) of each text, and
-        `terms`, are kept in any case. `best` (or `options.best`) asks for alternatives. Texts that are longer than
-        nearly all the model was trained on ("auto"; or all, "always") are split into sentences by the rules of
-        `language`, and sentences of more than `decoding.longest` tokens into pieces. White space between sentences
-        stays as it is, and there is none around an answer.
+        `terms`, are kept in any case. `best` (or `options.best`) asks for alternatives.
+
+        Texts are split into sentences, by the rules of `language`, if the model was trained on single sentences or the
+        text is longer than what it was trained on ("auto"; or "always", or "never"), and sentences of more than
+        `decoding.longest` tokens into pieces. White space between sentences stays as it is; around an answer is none.
 
         Every translation begins with `prefix`, holds all phrases of `require` and none of `ban`; texts are then not
         split. With `mbr`, of so many answers (samples, if `options` ask for sampling) the one most like all is given.
@@ -161,15 +172,7 @@ class Translator:
         self, text: str, spans: Sequence[Span], protect: bool, split: Split, language: str
     ) -> list[Sentence | str]:
         """The sentences of a text and the white space between them."""
-        content = text.strip()
-        if not content:
-            return []
-        start = text.index(content[0])
-        bounds = [(start, start + len(content))]
-        # A token is seldom less than a character, so a short text need not be counted.
-        too_long = len(content) > self.usual and len(self.tokenizers["source"].encode(content)) > self.usual
-        if split == "always" or (split == "auto" and too_long):
-            bounds = split_sentences(text, spans, language)
+        bounds = self.bounds(text, spans, split, language)
         parts: list[Sentence | str] = []
         starts = [span.start for span in spans]
         for number, (start, end) in enumerate(bounds):
@@ -178,6 +181,20 @@ class Translator:
             own = [span._replace(start=span.start - start, end=span.end - start) for span in inside]
             parts.append(Sentence(text[start:end], own, protect))
         return parts
+
+    def bounds(
+        self, text: str, spans: Sequence[Span] = (), split: Split = "auto", language: str = "en"
+    ) -> list[tuple[int, int]]:
+        """Where what is translated alone begins and ends: sentences, or the whole text but the white space around."""
+        content = text.strip()
+        whole = [(start, start + len(content)) for start in [text.find(content[:1])] if content]
+        if split == "never":
+            return whole
+        bounds = split_sentences(text, spans, language)
+        if split == "always" or len(bounds) < 2 or self.seen.several_sentences < FEW:
+            return bounds
+        usual = min(self.seen.usual_tokens or self.decoding.longest, self.decoding.longest)
+        return bounds if len(self.tokenizers["source"].encode(content)) > usual else whole
 
     def _try(
         self, sentences: list[Sentence], way: Way, before: list[int], options: Options, demand: Wanted | None
@@ -241,7 +258,7 @@ def _checked(texts: Iterable[str], options: Options | None) -> list[str]:
             raise UserError(f"translate: text {number} is {text!r}, of type {type(text).__name__}, not a text")
     if not isinstance(options, Options | None):
         raise UserError("translate: options come from model.options(...), for example model.options(beam=1)")
-    return texts
+    return [without_surrogates(text) for text in texts]
 
 
 def _spans(text: str, protect: bool, terms: Terms | None, given: Sequence[tuple[int, int]], number: int) -> list[Span]:
@@ -282,8 +299,8 @@ def load(path: str | Path) -> Translator:
         decoding = msgspec.convert(extra.get("decoding", {}), Decoding)
         tags = msgspec.convert(extra.get("tags", ()), tuple[str, ...])
         fingerprints = msgspec.convert(extra.get("tokenizers", {}), dict[str, str])
-        usual = msgspec.convert(extra.get("usual_tokens"), int | None)
+        seen = msgspec.convert(extra.get("seen", {}), Seen)
         check_decoding(decoding, str(folder / "config.json"))
     except msgspec.ValidationError as error:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
-    return Translator(model, load_tokenizers(folder, fingerprints), tags, decoding, hardware.probe(), usual)
+    return Translator(model, load_tokenizers(folder, fingerprints), tags, decoding, hardware.probe(), seen)

@@ -20,8 +20,8 @@ def so_far(translator: Translator, text: str, tag: str | None, options: Options)
     Nothing comes of a text with something to protect in it, or that is too long to be read at once: `answer` alone can
     do those.
     """
-    ids = translator.encode(text, tag)
-    if not text.strip() or len(ids) > translator.usual or any(map(str.isdigit, text)) or find(text):
+    ids, single = translator.encode(text, tag), len(translator.bounds(text)) == 1
+    if not single or len(ids) > translator.decoding.longest or any(map(str.isdigit, text)) or find(text):
         return
     with hardware.applied(translator.choices):
         for hypothesis in watch(translator.models, ids, options, translator.choices):
