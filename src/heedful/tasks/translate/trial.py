@@ -129,14 +129,13 @@ def try_out(recipe: Recipe, found: Splits, chosen: dict[str, Chosen], folder: Pa
 
 
 def _sample(recipe: Recipe, found: Splits, chosen: dict[str, Chosen], folder: Path, every: int) -> Recipe:
-    """The recipe with files of its own, which hold every so manyth pair that is kept."""
+    """The recipe with files of its own, which hold one pair in `every` that are kept."""
     encode = msgspec.json.Encoder().encode
     files: dict[str, list[str]] = {"train": [], "dev": []}
     for which, corpora in (("train", found.train), ("dev", found.dev)):
         for corpus in corpora:
-            pairs = islice(chosen[corpus.name].pairs(), 0, None, every) if which == "train" else (
-                islice(chosen[corpus.name].pairs(), DEV_SAMPLE)
-            )  # fmt: skip
+            limits = (0, None, every) if which == "train" else (DEV_SAMPLE,)
+            pairs = islice(chosen[corpus.name].pairs(), *limits)
             path = folder / f"{corpus.name}.jsonl"
             with path.open("wb") as file:
                 file.writelines(encode({"source": one.source, "target": one.target}) + b"\n" for one in pairs)
@@ -203,7 +202,7 @@ def _assumptions(made: Choices, every: int, kept: int) -> list[str]:
     if made.processes > 1:
         found.append(f"{made.processes} processes: each on cores of its own, as fast as one alone, waiting left out")
     if every > 1:
-        found.append(f"sizes: scaled up from every {every}th pair; the vocabulary was learnt on these")
+        found.append(f"sizes: scaled up from one pair in {every}; the vocabulary was learnt on these")
     return found
 
 
