@@ -46,13 +46,9 @@ def task(monkeypatch: pytest.MonkeyPatch) -> Any:
     runs.resume = lambda *given, launch: calls.append(given) or 0
     module.runs = runs
     monkeypatch.setitem(sys.modules, "heedful.tasks.runs", runs)
-    module.load = lambda path: calls.append((path,)) or "translator"
-
-    def translate_stream(translator: str, lines: Any, out: Any, options: Any) -> None:
-        calls.append((translator, options))
-        out.write(lines.read().upper())
-
-    module.translate_stream = translate_stream
+    calling = types.ModuleType("heedful.tasks.translate.calling")
+    calling.call = lambda *given, **named: calls.append((*given, named))
+    monkeypatch.setitem(sys.modules, "heedful.tasks.translate.calling", calling)
     monkeypatch.setitem(sys.modules, "heedful.tasks.translate", module)
     return module
 
@@ -247,28 +243,13 @@ def test_a_misspelt_setting_is_found_before_torch_loads(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_translate_reads_bytes_from_files_in_order(monkeypatch: pytest.MonkeyPatch, task: Any, tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"one\n\xff\n")
-    (tmp_path / "b").write_bytes(b"two\x00")
-    out = tmp_path / "out"
-    files = [str(tmp_path / "a"), str(tmp_path / "b")]
-    options = ["--beam", "2", "--sample", "--top-p", "0.5", "--length-penalty", "hf"]
-    assert call(monkeypatch, "translate", *files, "-m", "run", "--output", str(out), *options) == 0
-    assert out.read_bytes() == b"ONE\n\xff\nTWO\x00"
-    assert task.calls[0] == (Path("run"),)
-    assert task.calls[1] == ("translator", {"beam": 2, "length_penalty": "hf", "sample": True, "top_p": 0.5})
-
-
-def test_translate_refuses_a_missing_file_before_loading_and_never_overwrites(
-    monkeypatch: pytest.MonkeyPatch, task: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(monkeypatch, "translate", str(tmp_path / "none"), "-m", "run") == 2
-    assert task.calls == []
-    text = tmp_path / "text"
-    text.write_bytes(b"kept")
-    assert call(monkeypatch, "translate", str(text), "-m", "run", "--output", str(text)) == 2
-    assert text.read_bytes() == b"kept"
-    assert "exists already" in capsys.readouterr().err
+def test_translate_passes_on_what_was_asked(monkeypatch: pytest.MonkeyPatch, task: Any) -> None:
+    options = ["--beam", "2", "--sample", "--top-p", "0.5", "--length-penalty", "hf", "--no-protect", "--json"]
+    assert call(monkeypatch, "translate", "a", "b", "-m", "run", "-m", "other", "-o", "out", *options) == 0
+    files, models, output, given, named = task.calls[0]
+    assert (files, models, output) == ([Path("a"), Path("b")], [Path("run"), Path("other")], Path("out"))
+    assert given == {"beam": 2, "length_penalty": "hf", "sample": True, "top_p": 0.5, "protect": False}
+    assert (named["form"], named["marks"], named["watch"], named["lines"]) == ("json", "stderr", False, None)
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

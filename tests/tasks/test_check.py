@@ -144,7 +144,7 @@ def test_of_a_large_corpus_a_sample_is_tried(tmp_path: Path, monkeypatch: pytest
     assert (whole.sampled, part.sampled, part.exact) == (800, 200, False)
     assert part.micro_batches == pytest.approx(whole.micro_batches, rel=0.2)
     assert part.shards == pytest.approx(whole.shards, rel=0.3)
-    assert any("every 4th pair" in assumption for assumption in part.assumptions)
+    assert any("one pair in 4" in assumption for assumption in part.assumptions)
 
 
 def test_several_languages_and_weights(tmp_path: Path) -> None:
@@ -182,6 +182,13 @@ def test_nothing_left_is_a_problem(tmp_path: Path, pairs: list[tuple[str, str]])
     assert report.trial is None
     assert "nothing is left to train on" in report.problems[0]
     assert "PROBLEM: " in text_of(report)
+
+
+def test_sources_that_may_be_held_out_and_trained_on_are_noted(tmp_path: Path) -> None:
+    pairs = [(source, target + tail) for source, target in good(50) for tail in ("", " Ja.")]
+    file = write(tmp_path / "a.tsv", pairs)
+    assert any("50 sources are there more than once" in note for note in of(f'data.pairs=["{file}"]').notes)
+    assert not any("more than once" in note for note in of(f'data.pairs=["{file}"]', "cleaning.same_source=true").notes)
 
 
 def test_notes_on_the_run(tmp_path: Path) -> None:

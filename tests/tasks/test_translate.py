@@ -22,39 +22,7 @@ from heedful.tasks.translate.request import Request
 from heedful.tasks.translate.task import Batch, Translation
 from heedful.train import run as run_module
 
-WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
-
-
-def write_corpus(folder: Path, count: int = 200, seed: int = 0) -> list[str]:
-    """a.src and a.tgt in `folder`; returns the settings of a small quick run on them."""
-    drawn = random.Random(seed)
-    lines = [[drawn.choice(WORDS) for _ in range(drawn.randint(1, 5))] for _ in range(count)]
-    for name, turn in (("src", 1), ("tgt", -1)):
-        (folder / f"a.{name}").write_text("".join(" ".join(line[::turn]) + "\n" for line in lines), "utf-8")
-    return [
-        f'data.source=["{folder}/a.src"]', f'data.target=["{folder}/a.tgt"]', "tokenizer.size=400",
-        "model.preset=transformer-tiny", "model.width=32", "model.feedforward=64", "training.processes=1",
-        "training.threads=1", "training.batch_tokens=256", "training.warmup=10", "training.rate=3e-3",
-        "training.validate_every=10", "training.save_every=5", "tokenizer.sampling=0.1", "cleaning.duplicates=false",
-        "cleaning.leaks=false",
-    ]  # fmt: skip
-
-
-def run(folder: Path, settings: list[str], steps: int = 20) -> Path:
-    out = folder / "run"
-    assert train(parse_recipe({}, [*settings, f"training.steps={steps}"]), out) == 0
-    return out
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("finished")
-    return run(folder, write_corpus(folder))
-
-
-@pytest.fixture(scope="module")
-def translator(finished: Path) -> Translator:
-    return load(finished)
+from .toy import run, write_corpus
 
 
 def test_a_run_can_be_asked_in_order(translator: Translator) -> None:

@@ -14,7 +14,20 @@ import typer
 from .endings import Commands
 
 # In the order of the help page.
-COMMANDS = ("init", "check", "train", "resume", "translate", "evaluate", "report", "show", "doctor", "demo")
+COMMANDS = (
+    "init",
+    "check",
+    "train",
+    "resume",
+    "translate",
+    "evaluate",
+    "score",
+    "report",
+    "corpus",
+    "show",
+    "doctor",
+    "demo",
+)
 
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=True

@@ -136,7 +136,7 @@ def _samples(journal: Sequence[Mapping[str, Any]]) -> Section | None:
         rows = [(f"step {told[at]['step']:,}", _cut(told[at]["samples"][number]["output"])) for at in spread]
         rows.append(("reference", _cut(sample["reference"])))
         parts.append(Markup(f"<h3>{escape(_cut(sample['source']))}</h3>"))
-        parts.append(render.table(("", ""), rows))
+        parts.append(render.table(("At", "Translation"), rows))
     return Section("What it wrote on the way", "Sentences it never trained on, while it was learning.", tuple(parts))
 
 
@@ -144,7 +144,7 @@ def _making(story: Story) -> Section:
     rows = [(name, value) for name, value in story.environment.items()]
     recipe = Markup(f"<details><summary>The recipe, complete</summary><pre>{escape(story.recipe)}</pre></details>")
     return Section("How it was made", "With the same recipe, versions and threads, the same bits come out.",
-                   (render.table(("", ""), rows), recipe))  # fmt: skip
+                   (render.table(("What", "Which"), rows), recipe))  # fmt: skip
 
 
 def _cut(text: str) -> str:

@@ -27,7 +27,7 @@ from ...train.journal import read
 from ...train.run import Run
 from .translator import Translator, load
 
-SENTENCES = 1000  # of each validation corpus, spread evenly over it
+SENTENCES = 2000  # of each validation corpus, spread evenly over it
 SCORES = "scores.json"
 
 
@@ -136,14 +136,14 @@ def _story(run: Run, scored: Sequence[Scored]) -> Story:
         facts.append(("Steps", f"{last['step']:,}", f"{sum(line['tokens'] for line in steps):,} target tokens"))
         facts.append(("Time", _minutes(last["elapsed"]), f"{_speed(steps):,.0f} tokens/s"))
     return Story(
-        title=run.recipe.card.name or f"The run {run.folder.absolute().name}",
+        title=run.recipe.card.name or f"Run {run.folder.absolute().name}",
         lead="A translator, trained from your own text." if finished else "A translator in training.",
         recipe=write_toml(run.recipe),
         journal=journal,
         facts=facts,
         data=[row for account in accounts for row in _counts(account)],
         dropped=[
-            {"rule": str(rule), "count": rule.count, "examples": msgspec.to_builtins(rule.examples)}
+            {"rule": rule.rule, "count": rule.count, "examples": msgspec.to_builtins(rule.examples)}
             for account in accounts for rule in account.rules
         ],
         scores=[

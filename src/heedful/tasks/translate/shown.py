@@ -90,8 +90,8 @@ class Aligned:
         controls = {*reader.tags, written[-1]}  # a tag and the end are no words: they stand alone, and are left out
         layers = cross_attention(translator.model, piece.source, [writer.start, *ids])
         one = align(list(layers.values())[-1].mean(0), written, read, tuple(controls))
-        columns = [number for number, word in enumerate(one.source) if word not in controls]
-        rows = [number for number, word in enumerate(one.target) if word not in controls]
+        columns = [number for number, word in enumerate(one.source) if word and word not in controls]
+        rows = [number for number, word in enumerate(one.target) if word and word not in controls]
         if columns:
             best = one.weights[np.ix_(rows, columns)].argmax(1) if rows else []
             self.links.extend(

@@ -21,7 +21,7 @@ from ...model import hardware
 from ...model.shapes import count
 from ...train.distributed import World, choose_device
 from ...train.optimizer import Optimizer
-from ...train.run import Choices, choose
+from ...train.run import choose
 from ...train.schedule import rate
 from ...train.state import draw_seed
 from ...train.tensors import tensor_bytes
@@ -124,19 +124,18 @@ def try_out(recipe: Recipe, found: Splits, chosen: dict[str, Chosen], folder: Pa
         disk=shards + (kept + 1) * measured.checkpoint,
         steps=None if math.isinf(allowed) else allowed,
         epochs=None if math.isinf(allowed) else allowed / steps,
-        assumptions=_assumptions(made, every, kept),
+        assumptions=_assumptions(made.processes, every, kept),
     )
 
 
 def _sample(recipe: Recipe, found: Splits, chosen: dict[str, Chosen], folder: Path, every: int) -> Recipe:
-    """The recipe with files of its own, which hold every so manyth pair that is kept."""
+    """The recipe with files of its own, which hold one pair in `every` that are kept."""
     encode = msgspec.json.Encoder().encode
     files: dict[str, list[str]] = {"train": [], "dev": []}
     for which, corpora in (("train", found.train), ("dev", found.dev)):
         for corpus in corpora:
-            pairs = islice(chosen[corpus.name].pairs(), 0, None, every) if which == "train" else (
-                islice(chosen[corpus.name].pairs(), DEV_SAMPLE)
-            )  # fmt: skip
+            limits = (0, None, every) if which == "train" else (DEV_SAMPLE,)
+            pairs = islice(chosen[corpus.name].pairs(), *limits)
             path = folder / f"{corpus.name}.jsonl"
             with path.open("wb") as file:
                 file.writelines(encode({"source": one.source, "target": one.target}) + b"\n" for one in pairs)
@@ -191,19 +190,16 @@ def _step(task: Translation, optimizer: Optimizer, recipe: Recipe, batch: Batch,
     return float(total.detach()) / batch.tokens
 
 
-def _assumptions(made: Choices, every: int, kept: int) -> list[str]:
+def _assumptions(processes: int, every: int, kept: int) -> list[str]:
     found = [
         "time: batches of this trial on this machine as busy as it is now; validation and saving come on top",
         f"disk: up to {kept} checkpoints at a time, one being written, and the data",
         "memory: the largest batch of the sample, then some others, with gradients and the optimizer's moments",
     ]
-    if made.precision == "bf16" and made.device == "cpu":
-        # Seen on Multi30k: 420 MB after the first step, 1,380 MB after a hundred, then no more.
-        found.append("bf16: on a CPU a process may grow by 1 GB in the first hundred steps: kernels are kept by shape")
-    if made.processes > 1:
-        found.append(f"{made.processes} processes: each on cores of its own, as fast as one alone, waiting left out")
+    if processes > 1:
+        found.append(f"{processes} processes: each on cores of its own, as fast as one alone, waiting left out")
     if every > 1:
-        found.append(f"sizes: scaled up from every {every}th pair; the vocabulary was learnt on these")
+        found.append(f"sizes: scaled up from one pair in {every}; the vocabulary was learnt on these")
     return found
 
 

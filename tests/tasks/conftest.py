@@ -1,0 +1,23 @@
+"""A small translator that has been trained for a few steps, for all tests of what translators do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from heedful.tasks.translate import Translator, load
+
+from .toy import run, write_corpus
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run's folder; not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    return run(folder, write_corpus(folder), steps=120)
+
+
+@pytest.fixture(scope="session")
+def translator(finished: Path) -> Translator:
+    return load(finished)

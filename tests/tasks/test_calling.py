@@ -1,0 +1,243 @@
+"""`heedful translate`: streams, files, documents, what is asked of translations, and interruptions."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heedful.errors import UserError
+from heedful.tasks.translate import Translator, calling
+from heedful.tasks.translate.request import Request
+from heedful.tasks.translate.shown import Aligned, Show
+
+TEXT = b"alpha beta\n\ngamma delta epsilon\nzeta\n"
+
+
+def call(
+    run: Path | None, files: list[Path] = [], output: Path | None = None, stdin: bytes = b"", **asked: Any
+) -> list[str]:
+    """The command; what it writes to standard output, by lines."""
+    out = io.BytesIO()
+    named = {"form": "text", "alignment": False, "marks": "stderr", "watch": False, "terminal": False}
+    named |= {name: asked.pop(name) for name in list(asked) if name in named}
+    calling.call(
+        files, [] if run is None else [run], output, asked, lines=io.BytesIO(stdin),
+        out=None if output else out, **named,
+    )  # type: ignore[arg-type]  # fmt: skip
+    return out.getvalue().decode().split("\n")
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    file = tmp_path / "text"
+    file.write_bytes(TEXT)
+    return file
+
+
+def test_a_stream_and_files_give_the_same_lines(finished: Path, text: Path, tmp_path: Path) -> None:
+    lines = call(finished, stdin=TEXT)
+    assert len(lines) == 5
+    assert lines[1] == lines[4] == ""
+    assert call(finished, [text]) == lines
+    call(finished, [text, text], tmp_path / "out")
+    assert (tmp_path / "out").read_text("utf-8").split("\n") == lines[:-1] * 2 + [""]
+    call(finished, output=tmp_path / "piped", stdin=TEXT)
+    assert (tmp_path / "piped").read_text("utf-8").split("\n") == lines
+
+
+def test_mistakes_are_told_before_a_model_is_loaded(
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calling, "together", lambda models: pytest.fail("a model was loaded"))
+    with pytest.raises(UserError, match="cannot be opened"):
+        call(tmp_path, [tmp_path / "none"])
+    with pytest.raises(UserError, match="exists already"):
+        call(tmp_path, [text], text)
+    assert text.read_bytes() == TEXT
+
+
+def test_without_a_model_the_last_run_here_is_taken(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(finished.parent)
+    assert call(None, stdin=TEXT) == call(finished, stdin=TEXT)
+    assert "using run" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no finished run"):
+        call(None, stdin=TEXT)
+
+
+def test_an_interrupted_translation_goes_on(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = tmp_path / "many"
+    many.write_bytes(TEXT * 300)
+    whole = call(finished, [many])
+    asked: list[int] = []
+    answer = Translator.answer
+
+    def counting(self: Translator, texts: list[str], *given: Any, **named: Any) -> Any:
+        asked.append(len(texts))
+        if sum(asked) > 700 and len(asked) < 3:
+            raise KeyboardInterrupt
+        return answer(self, texts, *given, **named)
+
+    monkeypatch.setattr(Translator, "answer", counting)
+    with pytest.raises(KeyboardInterrupt):
+        call(finished, [many], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UserError, match="another translation"):
+        call(finished, [many], tmp_path / "out", beam=1)
+    asked[:] = [0, 0, 0]
+    call(finished, [many], tmp_path / "out")
+    assert (tmp_path / "out").read_text("utf-8").split("\n") == whole
+    assert sum(asked) < 1200
+    assert "going on after 512 lines" in capsys.readouterr().err
+    assert sorted(os.listdir(tmp_path)) == ["many", "out"]
+
+
+def test_forms(finished: Path) -> None:
+    plain = call(finished, stdin=TEXT)
+    scored = [line.split("\t") for line in call(finished, stdin=TEXT, form="scores")]
+    assert [one[-1] for one in scored] == plain
+    assert all(float(one[0]) <= 0 for one in scored[:-1])
+    objects = [json.loads(line) for line in call(finished, stdin=TEXT, form="json", alignment=True, best=3)[:-1]]
+    assert [one["text"] for one in objects] == plain[:-1]
+    assert [one["source"] for one in objects] == TEXT.decode().split("\n")[:-1]
+    first = objects[0]
+    assert first["logprob"] == pytest.approx(sum(score for _, score in first["tokens"]), abs=1e-5)
+    texts = [first["text"], *(other["text"] for other in first["alternatives"])]
+    assert len(texts) == len(set(texts)) <= 3
+    assert all(0 <= s < len(first["alignment"]["source"]) for s, _ in first["alignment"]["links"])
+    rows = [line.split("\t") for line in call(finished, stdin=b"alpha beta\n", form="best", best=3)[:-1]]
+    assert {row[0] for row in rows} == {"1"}
+    assert [row[2] for row in rows] == texts
+
+
+def test_alignment_links_every_word_that_is_written(translator: Translator) -> None:
+    answer = translator.answer(["alpha beta gamma"])[0]
+    aligned = Aligned.of(translator, answer)
+    assert aligned.source == ["alpha", "beta", "gamma"]
+    assert aligned.target == answer.text.split()
+    assert [t for _, t in aligned.links] == list(range(len(aligned.target)))
+
+
+def test_demands(translator: Translator) -> None:
+    plain = translator.answer(["alpha beta gamma"])[0].text
+    begun = translator.answer(["alpha beta gamma"], prefix="kappa")[0]
+    assert begun.text.startswith("kappa")
+    held = translator.answer(["alpha beta gamma", "zeta"], require=["iota kappa"])
+    assert all("iota kappa" in answer.text and not answer.problems for answer in held)
+    word = plain.split()[0]
+    without = translator.answer(["alpha beta gamma"], ban=[word])[0]
+    assert word not in without.text or without.problems
+    with pytest.raises(UserError, match="empty"):
+        translator.answer(["alpha"], require=[" "])
+
+
+def test_the_least_risk_is_one_of_the_answers(translator: Translator) -> None:
+    options = translator.options(beam=6, best=6)
+    answer = translator.answer(["alpha beta gamma"], None, options)[0]
+    texts = {answer.text, *(other.text for other in answer.alternatives)}
+    least = translator.answer(["alpha beta gamma"], None, translator.options(beam=6), mbr=6)[0]
+    assert least.text in texts
+    assert not least.alternatives
+    with pytest.raises(UserError, match="leave --mbr out"):
+        Request(translator, {"mbr": 4}, Show(alignment=True))
+
+
+def test_the_same_model_twice_is_that_model(finished: Path) -> None:
+    alone = call(finished, stdin=TEXT)
+    out = io.BytesIO()
+    calling.call([], [finished, finished], None, {}, form="text", alignment=False, marks="stderr", watch=False,
+                 terminal=False, lines=io.BytesIO(TEXT), out=out)  # fmt: skip
+    assert out.getvalue().decode().split("\n") == alone
+
+
+PO = b"""msgid ""
+msgstr "Content-Type: text/plain; charset=UTF-8\\n"
+
+# kept
+msgid "alpha beta"
+msgstr ""
+
+msgid "done"
+msgstr "ready"
+
+msgid "gamma %s"
+msgstr ""
+"""
+
+
+def test_a_document_is_filled_and_nothing_else_changes(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.po"
+    file.write_bytes(PO)
+    call(finished, [file], tmp_path / "b.po")
+    filled = (tmp_path / "b.po").read_bytes()
+    assert "2 of 3 entries were filled" in capsys.readouterr().err
+    assert b'msgid "alpha beta"\nmsgstr "' in filled
+    assert filled.count(b'msgstr ""') == 0
+    assert b'# kept\nmsgid "alpha beta"' in filled
+    assert b'msgstr "ready"' in filled
+    assert filled.split(b'msgid "gamma %s"\n')[1].count(b"%s") == 1
+    assert "\n".join(call(finished, [file])).encode() == filled
+    with pytest.raises(UserError, match="translated alone"):
+        call(finished, [file, file])
+    with pytest.raises(UserError, match="translations only"):
+        call(finished, [file], form="json")
+
+
+def test_an_interrupted_document_goes_on(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.tsv"
+    file.write_bytes(b"alpha beta\t\n" * 300)
+    whole = call(finished, [file])
+    answer, calls = Translator.answer, [0]
+
+    def stopping(self: Translator, *given: Any, **named: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 3:
+            raise KeyboardInterrupt
+        return answer(self, *given, **named)
+
+    monkeypatch.setattr(Translator, "answer", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        call(finished, [file], tmp_path / "b.tsv")
+    call(finished, [file], tmp_path / "b.tsv")
+    assert calls[0] == 4
+    assert (tmp_path / "b.tsv").read_text("utf-8").split("\n") == whole
+
+
+def test_problems_are_marked(translator: Translator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip  # noqa: E501
+    import dataclasses
+
+    answer: Callable[..., Any] = Translator.answer
+    broken = lambda self, *given, **named: [dataclasses.replace(one, problems=("7 is missing",)) for one in answer(self, *given, **named)]  # fmt: skip  # noqa: E501
+    monkeypatch.setattr(Translator, "answer", broken)
+    out = io.BytesIO()
+    Request(translator, {}).stream(io.BytesIO(b"alpha\n"), out)
+    assert b"missing" not in out.getvalue()
+    assert "line 1: check the translation: 7 is missing" in capsys.readouterr().err
+    out = io.BytesIO()
+    Request(translator, {}, Show(marks="text")).stream(io.BytesIO(b"alpha\n"), out)
+    assert out.getvalue().startswith(b"[check: 7 is missing] ")
+
+
+def test_words_are_shown_as_they_are_decoded(translator: Translator) -> None:
+    from heedful.tasks.translate.watching import so_far
+
+    seen = list(so_far(translator, "alpha beta gamma", None, translator.options()))
+    assert seen
+    assert seen[-1] == translator.translate(["alpha beta gamma"])[0]
+    assert list(so_far(translator, "call 7", None, translator.options())) == []
+
+
+def test_watching_gives_the_same_lines(finished: Path) -> None:
+    assert call(finished, stdin=TEXT, watch=True) == call(finished, stdin=TEXT)
