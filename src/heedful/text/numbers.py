@@ -21,24 +21,30 @@ def find_numbers(text: str) -> Iterator[tuple[int, int]]:
 
 
 def changed_numbers(source: str, target: str) -> tuple[list[str], list[str]]:
-    """The digits of the numbers that are missing in the target, and of those that are new there.
+    """The numbers that are missing in the target, and those that are new there, as they are written.
 
-    Zeros in front do not count. "1 234" is one number or two, whichever makes the two sides equal.
+    A zero in front does not count ("05:30" is "5.30"). "1 234" is one number or two, whichever makes the sides equal.
     """
     if not _DIGIT.search(source) and not _DIGIT.search(target):
         return [], []
-    before, after = _digits(source, _NUMBER), _digits(target, _NUMBER)
-    if before == after:
+    ways = [
+        (_numbers(source, mine), _numbers(target, other)) for mine in (_NUMBER, _WIDE) for other in (_NUMBER, _WIDE)
+    ]
+    if any(Counter(ours) == Counter(theirs) for (ours, _), (theirs, _) in ways):
         return [], []
-    if any(_digits(source, mine) == _digits(target, other) for mine in (_NUMBER, _WIDE) for other in (_NUMBER, _WIDE)):
-        return [], []
-    return sorted((before - after).elements()), sorted((after - before).elements())
+    (ours, written), (theirs, others) = ways[0]
+    missing, new = Counter(ours) - Counter(theirs), Counter(theirs) - Counter(ours)
+    return [written[digits] for digits in missing.elements()], [others[digits] for digits in new.elements()]
 
 
-def _digits(text: str, number: re.Pattern[str]) -> Counter[str]:
-    found = (re.sub(r"\D", "", match) for match in number.findall(text))
-    return Counter(_ascii(digits).lstrip("0") or "0" for digits in found)
+def _numbers(text: str, number: re.Pattern[str]) -> tuple[list[str], dict[str, str]]:
+    """The digits of each number, and how a number of such digits is written."""
+    found = number.findall(text)
+    digits = [re.sub(r"^0(?=[1-9])|\D", "", _ascii(one)) for one in found]
+    return digits, dict(zip(digits, found, strict=True))
 
 
-def _ascii(digits: str) -> str:
-    return digits if digits.isascii() else "".join(str(unicodedata.decimal(digit)) for digit in digits)
+def _ascii(number: str) -> str:
+    if number.isascii():
+        return number
+    return "".join(str(unicodedata.decimal(one)) if one.isdecimal() else one for one in number)

@@ -82,17 +82,17 @@ class Sentence:
     def offer(self, drafts: list[Draft]) -> None:
         """Take these drafts if the first has fewer problems than what there is."""
         drafts = [self._judged(draft) for draft in drafts]
+        self.changed_numbers |= any(problem.startswith("number ") for problem in drafts[0].problems)
         if self.drafts is None or len(drafts[0].problems) < len(self.drafts[0].problems):
             self.drafts = drafts
-            self.changed_numbers = any(problem.startswith("number ") for problem in drafts[0].problems)
 
     def _judged(self, draft: Draft) -> Draft:
         """The draft with what is wrong with it."""
         if not self.protected:
             return draft
         missing, new = changed_numbers(self.expected, draft.text)
-        found = [*lost(self.expected, draft.text), *(f"number {digits} is missing" for digits in missing)]
-        found += [f"number {digits} is new" for digits in new]
+        found = [*lost(self.expected, draft.text), *(f"number {number} is missing" for number in missing)]
+        found += [f"number {number} is new" for number in new]
         return draft._replace(problems=(*draft.problems, *found)) if found else draft
 
 

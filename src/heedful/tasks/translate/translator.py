@@ -124,7 +124,7 @@ class Translator:
             kept = _spans(text, protect, terms, () if spans is None else spans[number], number)
             passages.append(self._sentences(text, kept, protect, split, language))
         everything = [part for passage in passages for part in passage if isinstance(part, Sentence)]
-        # Twice apart: a model without placeholders finds numbers changed only after it has been tried.
+        # Twice apart: that numbers are changed may show only then.
         for way in (Way.whole, Way.strict, Way.apart, Way.apart):
             asked = [sentence for sentence in everything if sentence.wants(way, len(self._placeholders))]
             self._try(asked, way, before, options, demand)
