@@ -104,6 +104,10 @@ def test_numbers_are_kept_by_placeholders(translator: Translator) -> None:
 def test_a_number_that_cannot_be_kept_is_marked(older: Translator) -> None:
     [answer] = ask(older, ["alpha 12 beta"])
     assert answer.problems == ("number 12 is missing",)
+    [answer] = ask(older, ["alpha " + "7" * 500])
+    assert answer.problems == ("number " + "7" * 60 + "… is missing",)
+    [answer] = ask(older, ["alpha " + " ".join(map(str, range(30)))])
+    assert answer.problems == ("number of numbers that are missing or new: 30",)
     [unchecked] = ask(older, ["alpha 12 beta"], protect=False)
     assert unchecked.problems == ()
 

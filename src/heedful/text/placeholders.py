@@ -150,18 +150,18 @@ def lost(source: str, translation: str) -> list[str]:
     # Among other words a span may be found otherwise; what differs is counted as it stands.
     often = ((text, source.count(text), translation.count(text)) for text in differing)
     problems = [
-        f"{_shown(text)} is {'missing' if there < here else 'new'}" for text, here, there in often if here != there
+        f"{shown(text)} is {'missing' if there < here else 'new'}" for text, here, there in often if here != there
     ]
     if not problems:
         if _unmatched("".join(s.text for s in after)) > _unmatched("".join(s.text for s in before)):
             problems.append("tags are not nested")
         unnumbered = [[s.text for s in spans if _takes_the_next(s)] for spans in (before, after)]
         if unnumbered[0] != unnumbered[1]:
-            problems.append(f"{_shown(' '.join(dict.fromkeys(unnumbered[0])))} changed their order")
+            problems.append(f"{shown(' '.join(dict.fromkeys(unnumbered[0])))} changed their order")
     return problems
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """A span in a message: short, and nothing that a terminal would obey."""
     clean = "".join(character if character.isprintable() else "\ufffd" for character in text[:60])
     return clean + "…" * (len(text) > 60)

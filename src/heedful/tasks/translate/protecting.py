@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from ...text.numbers import changed_numbers, find_numbers
-from ...text.placeholders import Marked, Masked, lost, mask
+from ...text.placeholders import MOST_PROBLEMS, Marked, Masked, lost, mask, shown
 from ...text.spans import Span, tidy
 from .answers import Draft
 
@@ -91,8 +91,12 @@ class Sentence:
         if not self.protected:
             return draft
         missing, new = changed_numbers(self.expected, draft.text)
-        found = [*lost(self.expected, draft.text), *(f"number {number} is missing" for number in missing)]
-        found += [f"number {number} is new" for number in new]
+        found = lost(self.expected, draft.text)
+        if len(missing) + len(new) > MOST_PROBLEMS:
+            found.append(f"number of numbers that are missing or new: {len(missing) + len(new)}")
+        else:
+            found += [f"number {shown(number)} is missing" for number in missing]
+            found += [f"number {shown(number)} is new" for number in new]
         return draft._replace(problems=(*draft.problems, *found)) if found else draft
 
 
