@@ -95,7 +95,7 @@ def _string(drawn: random.Random) -> Generated:
     text = f"{subject} {verb} {thing}{drawn.choice(['.', '', '!', '?'])}"
     if drawn.random() < 0.25:
         hostile = drawn.choice(HOSTILE)
-        text = drawn.choice([hostile, f"{text} {hostile}", f"{hostile}{text}"])
+        text = drawn.choice([hostile, f"{text} {hostile}", f"{hostile} {text}"])
     return Generated(text, (*items, "<", ">", "{", "}", "%s", "%d"))
 
 

@@ -35,7 +35,7 @@ MEANINGS = {
     "data.temperature": "Instead of weights: languages (or files) of n pairs are seen as often as n^(1/temperature).",
     "data.hold_out": "Pairs held out where there are no dev files; not set: a twentieth, at most 1,000.",
     "data.longest": "Pairs with a side of more tokens are left out.",
-    "data.placeholders": "Share of pairs that teach placeholders though they have nothing to protect.",
+    "data.placeholders": "Share of pairs that teach placeholders with nothing to protect; others every epoch.",
     "cleaning.duplicates": "Leave out a pair that was there before.",
     "cleaning.same_source": "Leave out a pair whose source was there before: the first translation stays.",
     "cleaning.leaks": "Leave out a training pair that is in the dev or test files.",

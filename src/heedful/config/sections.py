@@ -21,7 +21,8 @@ class Data(Section, frozen=True):
     `tags` names each file's target language, in the order source files, then pairs; dev files follow the same order, or
     have `dev_tags`. `weights` says how often a corpus is seen in an epoch, in the order of the files; `temperature` T
     has corpora (with tags: languages) of n examples seen in proportion to n^(1/T) (Arivazhagan et al. 2019, 4.1).
-    `placeholders` is the share of examples without anything to protect that teach the tokenizer's placeholders.
+    `placeholders` is the share of pairs, others in every epoch, that teach the tokenizer's placeholders though there is
+    nothing to protect in them.
     """
 
     source: tuple[str, ...] = ()
@@ -40,7 +41,7 @@ class Data(Section, frozen=True):
     temperature: float | None = None
     hold_out: int | None = None
     longest: int = 256
-    placeholders: float = 0.05
+    placeholders: float = 0.1
 
 
 class Cleaning(Section, frozen=True):

@@ -72,6 +72,7 @@ _NAMES = {
     "option": r"""(?<![^\s"'(\[])--[A-Za-z][\w-]*+(?:=[^\s,;)"'<>{}]++)?""",
     "comment": r"-->|\]\]>",
 }
+_TRIMMED = ("url", "path", "option")  # at their end may be what ends a sentence
 _HINT = re.compile(r"/|@|\\|--|www\.|mailto:|\]\]>")
 _MARKED, _NAMED = (
     re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in patterns.items()))
@@ -92,7 +93,7 @@ def find(text: str) -> list[Span]:
         if mark is None or (name and name.start() <= mark.start()):
             assert name is not None
             start, kind = name.start(), name.lastgroup or ""
-            end = name.end() if kind != "url" else start + _sentence_apart(name[0])
+            end = name.end() if kind not in _TRIMMED else start + _sentence_apart(name[0])
         else:
             start, kind = mark.start(), mark.lastgroup or ""
             end = mark.end() if start not in balanced else balanced[start]
@@ -124,14 +125,14 @@ def _balanced(text: str) -> dict[int, int]:
     return ends
 
 
-def _sentence_apart(url: str) -> int:
-    """Where a URL ends and its sentence goes on: before punctuation, and a bracket that the URL does not open."""
-    end = len(url)
-    excess = {close: url.count(close) - url.count(open_) for open_, close in ("()", "[]", "{}")}
-    while end and (url[end - 1] in ".,;:!?'*_…”’»" or excess.get(url[end - 1], 0) > 0):
+def _sentence_apart(name: str) -> int:
+    """Where a name ends and its sentence goes on: before punctuation, and a bracket that the name does not open."""
+    end = len(name)
+    excess = {close: name.count(close) - name.count(open_) for open_, close in ("()", "[]", "{}")}
+    while end > 1 and (name[end - 1] in ".,;:!?'*_…”’»" or excess.get(name[end - 1], 0) > 0):
         end -= 1
-        if url[end] in excess:
-            excess[url[end]] -= 1
+        if name[end] in excess:
+            excess[name[end]] -= 1
     return end
 
 

@@ -48,10 +48,13 @@ class Exchange:
         self.asked: list[tuple[list[int], Wanted]] = []
         known, before = self.languages.placeholders, self.languages.before
         for segment in self.sentence.segments(way, len(known)):
-            cuts = self._cut(segment) if isinstance(segment, Masked) else []
+            if isinstance(segment, str):
+                self.segments.append((segment, 0))
+                continue
+            cuts = self._cut(segment)
             self.segments.append((segment, len(cuts)))
             for ids in cuts:
-                once = tuple(known[token] for token in ids if token in known) if segment.originals else ()
+                once = tuple(known[token] for token in ids if token in known)
                 self.asked.append(([*before, *ids, Tokenizer.end], Wanted(once=once)))
 
     def demand(self, demand: Wanted) -> None:
