@@ -39,7 +39,7 @@ def split_sentences(text: str, spans: Sequence[Span] = (), language: str = "en")
 
 def _starts(text: str, language: str) -> Iterator[int]:
     """Where the second, third ... sentence begins."""
-    import sentencex  # type: ignore[import-untyped]  # here, because it is not needed for training
+    import sentencex  # type: ignore[import-untyped]  # here: it is native code, and few need it
 
     place = 0
     while place < len(text):
