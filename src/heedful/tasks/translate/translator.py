@@ -74,7 +74,7 @@ class Translator:
         tag: str | None = None,
         options: Options | None = None,
         *,
-        protect: bool = True,
+        protect: bool | None = None,
         terms: Terms | None = None,
         split: Split = "auto",
     ) -> list[str]:
@@ -87,7 +87,7 @@ class Translator:
         tag: str | None = None,
         options: Options | None = None,
         *,
-        protect: bool = True,
+        protect: bool | None = None,
         terms: Terms | None = None,
         spans: Sequence[Sequence[tuple[int, int]]] | None = None,
         best: int | None = None,
@@ -100,17 +100,17 @@ class Translator:
     ) -> list[Answer]:
         """The translation of each text, in order, with scores and what is wrong with it. `tag` is the target language.
 
-        `protect` keeps tags, variables, addresses and numbers (`protecting`); `spans` [start, end) of each text, and
-        `terms`, are kept in any case. `best` (or `options.best`) asks for alternatives.
-
-        Texts are split into sentences, by the rules of `language`, if the model was trained on single sentences or the
-        text is longer than what it was trained on ("auto"; or "always", or "never"), and sentences of more than
-        `decoding.longest` tokens into pieces. White space between sentences stays as it is; around an answer is none.
+        `protect` keeps tags, variables, addresses and numbers (None: as the recipe says; see `protecting`); `spans`
+        [start, end) of each text, and `terms`, are kept in any case. `best` (or `options.best`) asks for alternatives.
+        Texts that are longer than nearly all the model was trained on ("auto"; or all, "always") are split into
+        sentences by the rules of `language`, and sentences of more than `decoding.longest` tokens into pieces. White
+        space between sentences stays as it is, and there is none around an answer.
 
         Every translation begins with `prefix`, holds all phrases of `require` and none of `ban`; texts are then not
         split. With `mbr`, of so many answers (samples, if `options` ask for sampling) the one most like all is given.
         """
         texts = _checked(texts, options)
+        protect = self.decoding.protect if protect is None else protect
         if split not in ("auto", "always", "never"):
             raise UserError(f"split = {split!r}; known: auto, always, never")
         if spans is not None and len(spans) != len(texts):
