@@ -102,9 +102,10 @@ class Translator:
 
         `protect` keeps tags, variables, addresses and numbers (None: as the recipe says; see `protecting`); `spans`
         [start, end) of each text, and `terms`, are kept in any case. `best` (or `options.best`) asks for alternatives.
-        Texts that are longer than nearly all the model was trained on ("auto"; or all, "always") are split into
-        sentences by the rules of `language`, and sentences of more than `decoding.longest` tokens into pieces. White
-        space between sentences stays as it is, and there is none around an answer.
+
+        Texts are split into sentences, by the rules of `language`, if the model was trained on single sentences or the
+        text is longer than what it was trained on ("auto"; or "always", or "never"), and sentences of more than
+        `decoding.longest` tokens into pieces. White space between sentences stays as it is; around an answer is none.
 
         Every translation begins with `prefix`, holds all phrases of `require` and none of `ban`; texts are then not
         split. With `mbr`, of so many answers (samples, if `options` ask for sampling) the one most like all is given.
