@@ -1,7 +1,8 @@
 """Train a recipe, translate a test set, score it with sacreBLEU (cased, 13a) and chrF; signatures included.
 
 python benchmarks/recipe.py recipes/multi30k-en-de.toml multi30k/test_2016_flickr.en multi30k/test_2016_flickr.de
-    [--data DIR] [--run RUN: where to train; a finished run there is only scored]
+    [--data DIR] [--run RUN: where to train; a finished run there is only scored] [--name NAME: of the figures]
+    [--set KEY=VALUE ...] [--moses de: also BLEU of Moses-tokenised, lower-cased text; needs sacremoses]
 """
 
 from __future__ import annotations
@@ -12,16 +13,42 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from record import write
-from sacrebleu.metrics import BLEU, CHRF
 
 
-def lines(path: Path) -> list[str]:
-    return path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+def trained(recipe: Path, run: Path, data: str, settings: list[str]) -> dict[str, Any]:
+    """Train the recipe in `run`, unless it is done, and what the run's journal says of it."""
+    if not (run / "model").exists():
+        command = [sys.executable, "-m", "heedful.cli", "train", "translate", "--recipe", str(recipe)]
+        sets = [word for setting in settings for word in ("--set", setting)]
+        subprocess.run([*command, "--out", str(run), "--data", data, *sets], check=True)
+    journal = [json.loads(line) for line in (run / "journal.jsonl").read_bytes().decode("utf-8").strip().split("\n")]
+    steps = [line for line in journal if line["kind"] == "step"]
+    chosen = json.loads((run / "run.json").read_bytes())
+    return {
+        "settings": settings,
+        "processes": chosen["processes"],
+        "precision": chosen["precision"],
+        "seconds of training": round(steps[-1]["elapsed"], 1),
+        "steps": steps[-1]["step"],
+        "target tokens": sum(line["tokens"] for line in steps),
+        "tokens a second, median": round(sorted(line["speed"] for line in steps)[len(steps) // 2]),
+        "peak memory of a process, MB": round(max(line["memory"] for line in steps) / 1e6),
+        "validation loss": journal[-1].get("loss"),
+    }
+
+
+def scored(run: Path, source: Path, target: Path, moses: str) -> dict[str, Any]:
+    """Scores of the run's model on a test set, with signatures; `seconds` of translating with it loaded."""
+    from heedful.measure.metrics import Options
+    from heedful.tasks.translate.evaluating import evaluate_systems
+
+    found: dict[str, Any] = evaluate_systems([run], [], source, [target], measures=Options(moses=moses)).figures
+    scores = {name: round(one["score"], 2) for name, one in found["systems"][0]["scores"].items()}
+    return {"scores": scores, "signatures": found["signatures"], "seconds of translating": found["seconds"]}
 
 
 def main() -> None:
@@ -31,38 +58,20 @@ def main() -> None:
     parser.add_argument("target")
     parser.add_argument("--data", default=os.environ.get("HEEDFUL_DATA", ""))
     parser.add_argument("--run", type=Path)
-    arguments = parser.parse_args()
-    if not arguments.data:
+    parser.add_argument("--name")
+    parser.add_argument("--set", dest="settings", action="append", default=[])
+    parser.add_argument("--moses", default="")
+    given = parser.parse_args()
+    if not given.data:
         sys.exit(
             "give --data DIR (or HEEDFUL_DATA): a folder with multi30k/, the raw files of multi30k/dataset, task 1"
         )
-    run = arguments.run or Path(tempfile.mkdtemp()) / "run"
-    command = [sys.executable, "-m", "heedful.cli"]
-    if not (run / "model").exists():
-        train = ["train", "translate", "--recipe", str(arguments.recipe), "--out", str(run), "--data", arguments.data]
-        subprocess.run([*command, *train], check=True)
-    source, target = Path(arguments.data, arguments.source), Path(arguments.data, arguments.target)
-    began = time.monotonic()
-    answered = subprocess.run([*command, "translate", "-m", str(run), str(source)], check=True, capture_output=True)
-    spent = time.monotonic() - began
-    answers, references = answered.stdout.decode("utf-8").removesuffix("\n").split("\n"), lines(target)
-    journal = [json.loads(line) for line in (run / "journal.jsonl").read_bytes().decode("utf-8").strip().split("\n")]
-    steps = [line for line in journal if line["kind"] == "step"]
-    figures: dict[str, Any] = {
-        "recipe": arguments.recipe.name,
-        "test": arguments.source,
-        "seconds of training": round(steps[-1]["elapsed"], 1),
-        "steps": steps[-1]["step"],
-        "target tokens": sum(line["tokens"] for line in steps),
-        "validation loss": journal[-1].get("loss"),
-        "seconds of translating, loading included": round(spent, 1),
-    }
-    for metric in (BLEU(), CHRF()):
-        score = metric.corpus_score(answers, [references])
-        figures[score.name] = round(score.score, 2)
-        figures[f"{score.name} signature"] = str(metric.get_signature())
+    run = given.run or Path(tempfile.mkdtemp()) / "run"
+    figures: dict[str, Any] = {"recipe": given.recipe.name, "test": given.source}
+    figures |= trained(given.recipe, run, given.data, given.settings)
+    figures |= scored(run, Path(given.data, given.source), Path(given.data, given.target), given.moses)
     print(json.dumps(figures, indent=1))
-    print(write(f"recipe-{arguments.recipe.stem}", figures))
+    print(write(f"recipe-{given.name or given.recipe.stem}", figures))
 
 
 if __name__ == "__main__":

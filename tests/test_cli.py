@@ -89,7 +89,7 @@ def test_every_command_and_option_has_help() -> None:
             check(child)
 
     check(get_command(app))
-    assert next(iter(get_command(app).list_commands(None))) == "train"
+    assert next(iter(get_command(app).list_commands(None))) == "init"
 
 
 def test_user_error_is_one_line_and_exit_code_2() -> None:
@@ -116,7 +116,7 @@ def test_a_message_of_many_lines_is_printed_as_one(
         (["shw"], "show"),
         (["translate", "--beams", "2", "-m", "x"], "--beam"),
         (["translate", "--beam", "0", "-m", "x"], "1"),
-        (["translate"], "--model"),
+        (["translate"], "-m RUN"),
         (["train", "translate"], "--out"),
         (["train", "translate", "--out", "x", "--device", "gpu"], "cuda"),
     ],

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from heedful.decode import Hypothesis, Options, decode, decode_stream
-from heedful.decode.search import top
+from heedful.decode.search import likeliest
 from heedful.errors import UserError
 from heedful.model.embeddings import TokenInput
 from heedful.model.layout import Layout
@@ -190,10 +190,14 @@ def test_mistakes_are_named(inputs: list[list[int]], options: dict[str, int], me
         decode(continuer(), inputs, Options(**options))  # type: ignore[arg-type]
 
 
-def test_top_is_exact() -> None:
-    for vocab in (7, 64, 700, 1000, 20_003):
-        scores = torch.randn(6, vocab)
-        values, places = top(scores, 8)
-        expected = scores.sort(-1, descending=True)
-        assert torch.equal(values, expected[0][:, :8])
-        assert torch.equal(places, expected[1][:, :8])
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("vocab", [7, 64, 700, 1000, 20_003])
+def test_the_likeliest_are_exact(vocab: int, slots: int) -> None:
+    logprobs = torch.randn(6, slots, vocab)
+    for totals in (None, torch.randn(6, slots)):
+        sums, tokens, parents, own = likeliest(logprobs, totals, 8)
+        every = (logprobs if totals is None else logprobs + totals[:, :, None]).flatten(1)
+        values, places = every.sort(-1, descending=True)
+        assert torch.equal(sums, values[:, :8])
+        assert torch.equal(parents * vocab + tokens, places[:, :8])
+        assert torch.equal(own, logprobs.flatten(1).gather(1, places[:, :8]))

@@ -132,6 +132,7 @@ def test_other_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every kernel a probe may choose; and torch's where NumPy's products cannot be used."""
     from heedful.model.hardware import Choices
 
+    monkeypatch.setattr(products, "SMALL", 0)
     model = translator(seed=1, spread=2.0)
     given = sources(3)
     states, layouts = model.encode({"source": packed(given)})

@@ -151,15 +151,24 @@ def test_a_torch_without_the_switch_or_the_operators_is_served(monkeypatch: pyte
 @pytest.mark.parametrize("kind", products.KINDS)
 @pytest.mark.parametrize("shape", [(7, 5), (3, 20), (5, 1)])
 def test_every_kernel_of_a_step_is_a_linear_layer(
-    rows: int, with_bias: bool, kind: hardware.Kind, shape: tuple[int, int]
+    rows: int, with_bias: bool, kind: hardware.Kind, shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(products, "SMALL", 0)
     weight, bias = torch.randn(shape, requires_grad=True), torch.randn(shape[0]) if with_bias else None
     linear = products.Linear(weight, bias, Choices(row=kind, step=kind))
     outputs = torch.empty(rows, shape[0])
     inputs = torch.randn(rows, shape[1])
     with torch.inference_mode():
         linear.into(inputs, outputs)()
-    torch.testing.assert_close(outputs, torch.nn.functional.linear(inputs, weight, bias).detach(), rtol=1e-5, atol=1e-6)
+        given = linear.giving(inputs)()
+    expected = torch.nn.functional.linear(inputs, weight, bias).detach()
+    torch.testing.assert_close(outputs, expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(given, outputs)
+
+
+def test_small_weights_are_not_packed() -> None:
+    large, small = (products.Linear(torch.rand(n, 256), None, Choices(step="packed")) for n in (256, 255))
+    assert (large.kind(4), small.kind(4)) == ("packed", "torch")
 
 
 def test_threads_follow_affinity_quota_and_the_users_wish(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

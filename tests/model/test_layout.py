@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heedful.model.attention import Sizes
-from heedful.model.layout import Layout, Slots, length_groups
+from heedful.model.layout import Layout, Slots, length_groups, round_up
 
 LENGTHS = st.lists(st.integers(0, 9), min_size=0, max_size=12)
 
@@ -59,7 +59,7 @@ def test_there_and_back(lengths: list[int], heads: int, key_heads: int, seed: in
     assert torch.equal(queries[: layout.tokens], states[: layout.tokens, : heads * width])
     assert not queries[layout.tokens :].any()
     for rows, block in zip(groups, blocks, strict=True):
-        assert len(rows) % multiple == 0
+        assert len(rows) == round_up(len(rows), multiple)
         for place, row in enumerate(rows):
             start, length = int(layout.starts[row]), lengths[row]
             own = states[start : start + length].view(length, sum(parts), width).transpose(0, 1)
@@ -80,3 +80,11 @@ def test_groups_hold_every_row_once(pairs: list[tuple[int, int]]) -> None:
     groups = length_groups(queries, keys)
     assert sorted(np.concatenate(groups).tolist()) == list(range(len(pairs)))
     assert all((np.diff(group) > 0).all() for group in groups)
+
+
+def test_rounding_up_gives_few_sizes_and_little_waste() -> None:
+    sizes = [round_up(count, 8) for count in range(1, 4097)]
+    assert all(count <= size < count + max(8, count / 16 + 1) for count, size in enumerate(sizes, 1))
+    assert all(size % 8 == 0 for size in sizes)
+    assert len(set(sizes)) <= 16 * 6
+    assert [round_up(count, 1) for count in range(600)] == list(range(600))

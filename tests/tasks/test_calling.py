@@ -241,3 +241,14 @@ def test_words_are_shown_as_they_are_decoded(translator: Translator) -> None:
 
 def test_watching_gives_the_same_lines(finished: Path) -> None:
     assert call(finished, stdin=TEXT, watch=True) == call(finished, stdin=TEXT)
+
+
+def test_a_recipe_may_leave_numbers_to_the_model(translator: Translator) -> None:
+    import msgspec
+
+    given = msgspec.structs.replace(translator.decoding, protect=False)
+    free = Translator(translator.model, translator.tokenizers, translator.tags, given, translator.choices)
+    asked = ["alpha 7 {x}"]
+    assert "{x}" in translator.translate(asked)[0]
+    assert free.translate(asked) == translator.translate(asked, protect=False) != translator.translate(asked)
+    assert free.translate(asked, protect=True) == translator.translate(asked)

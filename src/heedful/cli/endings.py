@@ -23,7 +23,9 @@ class Commands(TyperGroup):
     """Turns what ends a command early into an exit code and at most one line; anything else is our bug, with trace."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(super().list_commands(ctx), key=lambda name: name != "train")  # first things first
+        from . import COMMANDS
+
+        return sorted(super().list_commands(ctx), key=COMMANDS.index)
 
     def invoke(self, ctx: Any) -> Any:
         try:

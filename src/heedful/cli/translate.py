@@ -55,8 +55,8 @@ def translate(
     require: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Must appear; repeatable.")] = None,
     ban: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Must not appear; repeatable.")] = None,
     protect: Annotated[
-        bool, typer.Option("--protect/--no-protect", help="Keep tags, variables, addresses and numbers as they are.")
-    ] = True,
+        bool | None, typer.Option("--protect/--no-protect", help="Keep tags, variables, addresses and numbers.")
+    ] = None,
     marks: Annotated[Marks, typer.Option(help="Where it is told that something was not kept.")] = Marks.stderr,
     split: Annotated[Split, typer.Option(help="Split into sentences.")] = Split.auto,
     language: Annotated[str | None, typer.Option(metavar="CODE", help="Of the source, for splitting.")] = None,
@@ -79,7 +79,7 @@ def translate(
     """Translate line by line: as many lines out as in. Documents keep everything but what was not translated."""
     given = {
         "tag": tag, "best": best, "terms": terms, "prefix": prefix, "require": require or None, "ban": ban or None,
-        "protect": None if protect else False, "split": split.value if split != Split.auto else None,
+        "protect": protect, "split": split.value if split != Split.auto else None,
         "language": language, "beam": beam, "length_penalty": length_penalty and length_penalty.value, "alpha": alpha,
         "no_repeat_ngram": no_repeat, "min_length": min_length, "max_length": max_length, "sample": sample or None,
         "mbr": mbr, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed, "batch": batch,

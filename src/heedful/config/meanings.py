@@ -90,6 +90,7 @@ MEANINGS = {
     "decoding.max_ratio": "A translation has at most so many tokens for each of the source ...",
     "decoding.max_extra": "... and so many more.",
     "decoding.longest": "A text of more tokens is translated in pieces.",
+    "decoding.protect": "Keep tags, variables, addresses and numbers; off for a model that is to change them.",
     "card.name": "What the model card calls the model; empty: as the run's folder.",
     "card.license": "Of the model, as your data allow it, for example CC-BY-4.0; the card says if it is not stated.",
     "card.cite": "How to cite the model.",

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .constraints import Constraints
 from .options import Options
-from .search import UNREAL, Beam, Candidates, Row, top
+from .search import UNREAL, Beam, Candidates, Row, likeliest
 from .wanted import Requirement, State
 
 
@@ -54,7 +54,7 @@ class BankedBeam(Beam):
         self, requirement: Requirement, states: list[State | None], totals: list[float], logprobs: Tensor
     ) -> dict[int, list[Continuation]]:
         """All continuations of a row by the steps made with them, likeliest first."""
-        values, tokens = (part.tolist() for part in top(logprobs, 2 * self.beam))
+        _, tokens, _, values = (part.tolist() for part in likeliest(logprobs[:, None], None, 2 * self.beam))
         banks: dict[int, list[Continuation]] = {}
         for slot, (state, total) in enumerate(zip(states, totals, strict=True)):
             if state is None or total <= UNREAL:

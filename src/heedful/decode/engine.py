@@ -303,20 +303,22 @@ class Limits:
     def __init__(self, options: Options, vocab: int, device: torch.device) -> None:
         self.options = options
         self.bias: Tensor | None = None
-        self.logprobs: Tensor | None = None  # kept, since new memory of this size costs more than the sums
+        # A beam asks for log-probabilities only; they take the logits' place, since new memory costs more than sums.
+        self.both = options.sampling is not None or options.beam == 1
         if options.logit_bias:
             self.bias = torch.zeros(vocab, device=device)
             self.bias[list(options.logit_bias)] = torch.tensor(list(options.logit_bias.values()), device=device)
 
     def apply(self, logits: Tensor, length: int, longest: list[int]) -> tuple[Tensor, Tensor]:
-        """Logits and log-probabilities of token number `length`, where row i's answer has at most `longest[i]`."""
+        """Logits and log-probabilities of token number `length`, where row i's answer has at most `longest[i]`.
+
+        Under a beam both are one tensor, of log-probabilities.
+        """
         options = self.options
         logits = logits.float()
         if self.bias is not None:
             logits = logits + self.bias
-        if self.logprobs is None or self.logprobs.shape != logits.shape:
-            self.logprobs = torch.empty_like(logits)
-        logprobs = torch.log_softmax(logits, -1, out=self.logprobs)
+        logprobs = torch.log_softmax(logits, -1) if self.both else torch.log_softmax(logits, -1, out=logits)
         banned = list(options.banned)
         if options.end is not None and length < options.min_length:
             banned.append(options.end)

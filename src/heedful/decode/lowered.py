@@ -50,9 +50,9 @@ class Store:
         self.key = list(seen[0::2].transpose(2, 3).unbind(0))
 
     def keep(self, rows: Tensor, cells: int) -> None:
-        """Only these rows go on."""
+        """Only these rows go on, with some of the room that there was after `cells`."""
         if self.kept is not None:
-            self.kept = self.kept[:, :, :, :, :cells].index_select(2, rows)
+            self.kept = self.kept[:, :, :, :, : cells + cells // 2].index_select(2, rows)
 
 
 class LoweredStepper:
@@ -102,7 +102,7 @@ class LoweredStepper:
         with np.errstate(all="ignore"):  # numbers that are not numbers are the search's to mark
             for action in self.actions:
                 action()
-        return self.logits
+            return self.logits()
 
     def fork(self, slots: int) -> None:
         self.cache.fork(slots)
@@ -122,7 +122,6 @@ class LoweredStepper:
         self.now = torch.empty(count, width)
         self.normal = torch.empty(count, width)
         self.change = torch.empty(count, width)
-        self.logits = torch.empty(count, weights.head.outputs)
         layer = 0
         for address, block in weights.blocks:
             for attention in block.attentions:
@@ -142,7 +141,7 @@ class LoweredStepper:
         read = self.now if weights.final is None else self._normalize(weights.final, self.now, self.normal)
         if weights.scale != 1.0:
             self.actions.append(lambda: read.mul_(weights.scale))
-        self.actions.append(weights.head.into(read, self.logits))
+        self.logits = weights.head.giving(read)
 
     def _embed(self, tokens: Tensor) -> None:
         embedding, cache = self.weights.embedding, self.cache
@@ -210,11 +209,10 @@ class LoweredStepper:
             store.new[layer].copy_(fresh)
             ask()
             bias, key = self._own_bias(attention), store.key[layer]
-            if bias is None:
-                scores = queries.new_empty(queries.shape[0], queries.shape[1], key.shape[2])
-                multiply(queries, key, scores)
-            else:
-                scores = torch.baddbmm(bias, queries, key)
+            scores = queries.new_empty(queries.shape[0], queries.shape[1], key.shape[2])
+            multiply(queries, key, scores)
+            if bias is not None:
+                scores.view(rows, keys, -1, slots, key.shape[2]).add_(bias)
             multiply(torch.softmax(scores, -1), store.value[layer], found)
             join()
 
@@ -243,8 +241,7 @@ class LoweredStepper:
             multiply(queries, turned, scores)
             if bias is not None:
                 scores.add_(bias)
-            torch.softmax(scores, -1, out=scores)
-            multiply(scores, value, found)
+            multiply(torch.softmax(scores, -1), value, found)
             join()
 
         self.actions.append(run)
@@ -309,14 +306,13 @@ class LoweredStepper:
         return run
 
     def _own_bias(self, attention: Attention) -> Tensor | None:
-        """[rows x key heads, heads that share x slots, cells], made once a step for all layers alike."""
+        """[rows, key heads or 1, heads that share or 1, slots or 1, cells], made once a step for all layers alike."""
         attend, cache = attention.attend, self.cache
         table = attention.buckets if attend.positions == "buckets" else None
         name = (attend.heads, attend.positions, attend.window, id(table))
         if name not in self._biases:
             bias = cache.own_bias(attend, table)
             if bias is not None:
-                full = bias.expand(cache.rows, attend.heads, cache.slots, cache.cells)
-                bias = full.reshape(cache.rows * attend.kv_heads, -1, cache.cells)
+                bias = bias.unflatten(1, (-1, 1) if bias.shape[1] == 1 else (attend.kv_heads, -1))
             self._biases[name] = bias
         return self._biases[name]

@@ -76,7 +76,7 @@ class Options:
     banned_phrases: tuple[tuple[int, ...], ...] = ()
     restricted: tuple[int, ...] = ()
     no_repeat_ngram: int = 0
-    batch: int = 32
+    batch: int = 64
     logprobs: bool = False
 
     def __post_init__(self) -> None:

@@ -74,26 +74,31 @@ class Search(Protocol):
         ...
 
 
-def top(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` largest of each row of [rows, vocab], largest first, and where they stand; exact.
+def likeliest(logprobs: Tensor, totals: Tensor | None, count: int) -> Candidates:
+    """The `count` likeliest continuations of each row, best first; exact.
 
-    They lie in the `count` chunks with the largest maxima, so most of a wide row is only looked at once.
+    `logprobs` [rows, slots, vocab] are the next tokens', `totals` [rows, slots] the hypotheses' so far (None: 0).
+    They lie in the `count` chunks of tokens with the largest maxima, so most numbers are only looked at once.
     """
-    rows, vocab = scores.shape
+    rows, slots, vocab = logprobs.shape
     chunk = 64 if vocab < 16384 else 128
-    chunks = vocab // chunk
+    chunks, every = vocab // chunk, torch.arange(slots * vocab, device=logprobs.device)
+    if totals is None:
+        totals = logprobs.new_zeros(rows, slots)
     if chunks < 4 * count:
-        return scores.topk(min(count, vocab), -1)
-    cut = scores[:, : chunks * chunk].unflatten(1, (chunks, chunk))
-    best = cut.amax(-1).topk(count, -1, sorted=False)[1]
-    values = cut.gather(1, best[:, :, None].expand(rows, count, chunk)).flatten(1)
-    places = (best[:, :, None] * chunk + torch.arange(chunk, device=scores.device)).flatten(1)
-    if chunks * chunk < vocab:
-        values = torch.cat([values, scores[:, chunks * chunk :]], 1)
-        rest = torch.arange(chunks * chunk, vocab, device=scores.device).expand(rows, -1)
-        places = torch.cat([places, rest], 1)
-    values, where = values.topk(count, -1)
-    return values, places.gather(1, where)
+        places = every.expand(rows, -1)
+    else:
+        maxima = logprobs[:, :, : chunks * chunk].unflatten(2, (chunks, chunk)).amax(-1).add_(totals[:, :, None])
+        best = maxima.flatten(1).topk(count, -1, sorted=False)[1]
+        first = best // chunks * vocab + best % chunks * chunk
+        places = (first[:, :, None] + every[:chunk]).flatten(1)
+        rest = every.view(slots, vocab)[:, chunks * chunk :].flatten()
+        places = torch.cat([places, rest.expand(rows, -1)], 1)
+    own = logprobs.flatten(1).gather(1, places)
+    sums = own + totals.gather(1, places // vocab)
+    sums, where = sums.topk(min(count, sums.shape[1]), -1)
+    places = places.gather(1, where)
+    return sums, places % vocab, places // vocab, own.gather(1, where)
 
 
 def _largest(scores: Tensor) -> Tensor:
@@ -249,15 +254,7 @@ class Beam:
 
     def candidates(self, logprobs: Tensor, slots: int, length: int) -> Candidates:
         """The 2 x beam likeliest continuations of each row, likeliest first."""
-        rows, count = len(self.sentences), 2 * self.beam
-        values, tokens = top(logprobs, count)
-        per = values.shape[1]
-        totals = values.view(rows, slots, per)
-        if self.totals is not None:
-            totals = totals + self.totals[:, :, None]
-        totals, where = totals.flatten(1).topk(min(count, slots * per), -1)
-        pick = lambda given: given.view(rows, slots * per).gather(1, where)
-        return totals, pick(tokens), where // per, pick(values)
+        return likeliest(logprobs.view(len(self.sentences), slots, -1), self.totals, 2 * self.beam)
 
     def _ranks(
         self,

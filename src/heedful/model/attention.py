@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from . import kernels
 from .cache import Cache
-from .layout import Layout, Rows, Slots, length_groups
+from .layout import Layout, Rows, Slots, length_groups, round_up
 from .masks import Mask, additive
 from .norms import norm
 from .plan import Attend, Norm, attention_scale
@@ -44,17 +44,17 @@ class Group:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a block's rows, queries and keys are rounded up to."""
+    """What a block's rows, queries and keys are rounded up to (see `round_up`)."""
 
     multiple: int = 1
     least_keys: int = 0
 
     def rows(self, rows: Rows) -> Rows:
-        """The rows, the last one again and again until their number is a multiple."""
-        return np.concatenate([rows, np.repeat(rows[-1:], -len(rows) % self.multiple)])
+        """The rows, the last one again and again until there are enough."""
+        return np.concatenate([rows, np.repeat(rows[-1:], round_up(len(rows), self.multiple) - len(rows))])
 
     def queries(self, longest: int) -> int:
-        return -(-longest // self.multiple) * self.multiple
+        return round_up(longest, self.multiple)
 
     def keys(self, longest: int) -> int:
         return max(self.queries(longest), self.least_keys) if longest else 0

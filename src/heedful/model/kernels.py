@@ -50,7 +50,8 @@ def explicit(
     scores: Tensor = _Scores.apply(flat_query, flat_key, added, scale)
     if bias is not None and shared > 1:
         scores = (scores.view(rows, heads, queries, keys) + bias).view(batch, shared * queries, keys)
-    weights = scores.float().softmax(-1).to(scores.dtype)
+    exact = torch.promote_types(scores.dtype, torch.float32)
+    weights = scores.to(exact).softmax(-1).to(scores.dtype)
     if blind is not None:
         weights = weights.view(rows, heads, queries, keys).masked_fill(blind, 0.0).view(weights.shape)
     if see is not None:

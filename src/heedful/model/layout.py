@@ -160,12 +160,19 @@ def _select(rows: Tensor, picked: Tensor, count: int) -> Tensor:
     return chosen
 
 
+def round_up(count: int, multiple: int) -> int:
+    """To a multiple, and to one of the 16 steps from a power of two to the next: at most a sixteenth more."""
+    step = max(multiple, 1 << max(0, count.bit_length() - 5)) if multiple > 1 else 1
+    return -(-count // step) * step
+
+
 def filled(states: Tensor) -> Tensor:
-    """`states` [n, width] and filler, zeros that belong to no token, up to a multiple of 64 (where `makes_code`).
+    """`states` [n, width] and filler, zeros that belong to no token, up to few sizes (where `makes_code`).
 
     Nothing that is scored depends on filler, so its gradient is zero and adds nothing to those of weights.
     """
-    missing = -states.shape[0] % 64 if makes_code(states) else 0
+    count = states.shape[0]
+    missing = round_up(count, 64) - count if makes_code(states) else 0
     return functional.pad(states, (0, 0, 0, missing)) if missing else states
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from .hardware import Choices, Kind
 
 KINDS: tuple[Kind, ...] = ("torch", "numpy", "packed")
+SMALL = 2**16  # numbers of a weight below which a call of oneDNN's costs more than its product gains
 Action = Callable[[], object]
 
 _copying = threading.Lock()  # batches decoded side by side share one copy of a weight
@@ -47,6 +48,8 @@ class Linear:
     def kind(self, rows: int) -> Kind:
         """The kernel that so many rows take."""
         kind = self.choices.row if rows == 1 else self.choices.step
+        if kind == "packed" and self.weight.numel() < SMALL:
+            return "torch"
         lacking = self.packed is None if kind == "packed" else kind == "numpy" and not numpy_is_ours()
         return "torch" if lacking else kind
 
@@ -66,6 +69,20 @@ class Linear:
                 self._packed = _pack(self.weight)
                 self._refused = self._packed is None
             return self._packed
+
+    def giving(self, inputs: Tensor) -> Callable[[], Tensor]:
+        """The product of `inputs` [rows, inputs] as an action that returns it, wherever that costs no copy."""
+        packed, bias = self.packed if self.kind(inputs.shape[0]) == "packed" else None, self.bias
+        if packed is not None:
+            return lambda: _multiply_packed(inputs, packed, bias)
+        outputs = inputs.new_empty(inputs.shape[0], self.outputs)
+        action = self.into(inputs, outputs)
+
+        def run() -> Tensor:
+            action()
+            return outputs
+
+        return run
 
     def into(self, inputs: Tensor, outputs: Tensor) -> Action:
         """The product as an action: from `inputs` [rows, inputs] into `outputs` [rows, outputs], both contiguous."""

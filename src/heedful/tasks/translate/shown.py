@@ -89,7 +89,8 @@ class Aligned:
         read, written = reader.pieces(piece.source), writer.pieces([*ids, writer.end])
         controls = {*reader.tags, written[-1]}  # a tag and the end are no words: they stand alone, and are left out
         layers = cross_attention(translator.model, piece.source, [writer.start, *ids])
-        one = align(list(layers.values())[-1].mean(0), written, read, tuple(controls))
+        alone = (*controls, *reader.pieces(reader.placeholders), *writer.pieces(writer.placeholders))
+        one = align(list(layers.values())[-1].mean(0), written, read, alone)
         columns = [number for number, word in enumerate(one.source) if word and word not in controls]
         rows = [number for number, word in enumerate(one.target) if word and word not in controls]
         if columns:

@@ -74,7 +74,7 @@ class Translator:
         tag: str | None = None,
         options: Options | None = None,
         *,
-        protect: bool = True,
+        protect: bool | None = None,
         terms: Terms | None = None,
         split: Split = "auto",
     ) -> list[str]:
@@ -87,7 +87,7 @@ class Translator:
         tag: str | None = None,
         options: Options | None = None,
         *,
-        protect: bool = True,
+        protect: bool | None = None,
         terms: Terms | None = None,
         spans: Sequence[Sequence[tuple[int, int]]] | None = None,
         best: int | None = None,
@@ -100,8 +100,8 @@ class Translator:
     ) -> list[Answer]:
         """The translation of each text, in order, with scores and what is wrong with it. `tag` is the target language.
 
-        `protect` keeps tags, variables, addresses and numbers (`protecting`); `spans` [start, end) of each text, and
-        `terms`, are kept in any case. `best` (or `options.best`) asks for alternatives.
+        `protect` keeps tags, variables, addresses and numbers (None: as the recipe says; see `protecting`); `spans`
+        [start, end) of each text, and `terms`, are kept in any case. `best` (or `options.best`) asks for alternatives.
 
         Texts are split into sentences, by the rules of `language`, if the model was trained on single sentences or the
         text is longer than what it was trained on ("auto"; or "always", or "never"), and sentences of more than
@@ -111,6 +111,7 @@ class Translator:
         split. With `mbr`, of so many answers (samples, if `options` ask for sampling) the one most like all is given.
         """
         texts = _checked(texts, options)
+        protect = self.decoding.protect if protect is None else protect
         if split not in ("auto", "always", "never"):
             raise UserError(f"split = {split!r}; known: auto, always, never")
         if spans is not None and len(spans) != len(texts):
