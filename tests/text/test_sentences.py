@@ -37,8 +37,27 @@ def test_other_languages() -> None:
     assert sentences("Yes it is. No it is not.", "no such language") == ["Yes it is.", "No it is not."]
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.text(st.sampled_from("aB .!?\n\t\r()\"'<>{}%0é\U0001f600。؟\u2028\x85\x00/"), max_size=60))
+def test_spaces_that_the_library_cannot_bear(capfd: pytest.CaptureFixture[str]) -> None:
+    for space in "\x85\xa0\u1680\u2003\u2028\u202f\u3000":
+        assert sentences(f"One B{space}. Two.") == [f"One B{space}.", "Two."]
+    assert capfd.readouterr().err == ""
+
+
+def test_a_library_that_panics_splits_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):
+        pass
+
+    def panicking(language: str, text: str) -> list[str]:
+        raise PanicException if language == "en" else KeyboardInterrupt
+
+    monkeypatch.setattr("sentencex.segment", panicking)
+    assert sentences("One. Two.") == ["One. Two."]
+    with pytest.raises(KeyboardInterrupt):
+        sentences("One. Two.", "de")
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.text(st.sampled_from("aB .!?\n\t\r()\"'<>{}%0é\U0001f600。؟\u2028\x85\xa0\u3000\x00/"), max_size=60))
 def test_only_white_space_is_between(text: str) -> None:
     spans = find(text)
     place = 0

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from .spans import Span
 
 LONGEST_BLOCK = 10_000  # characters; the library takes quadratic time on blank lines by the thousand
+_WIDE_SPACE = re.compile(r"[^\S\x00-\x7f]")  # before a full stop the library (1.0.32) panics at it
 _TAG = re.compile(r"<(?P<closes>/)?[^<>]*>")
 
 
@@ -23,7 +24,7 @@ def split_sentences(text: str, spans: Sequence[Span] = (), language: str = "en")
         shown += [text[place : span.start], (" " if span.end in tags else "X") * (span.end - span.start)]
         place = span.end
     starts = [0]
-    for start in _starts("".join([*shown, text[place:]]), language):
+    for start in _starts(_WIDE_SPACE.sub(" ", "".join([*shown, text[place:]])), language):
         number = bisect_right(spans, start, key=lambda span: span.start) - 1
         if number >= 0 and start < spans[number].end:
             start = spans[number].start
@@ -46,7 +47,13 @@ def _starts(text: str, language: str) -> Iterator[int]:
         block = text[place : place + LONGEST_BLOCK]
         if place + LONGEST_BLOCK < len(text):  # the last word may go on
             block = block[: max(map(block.rfind, " \n")) + 1] or block
-        for sentence in sentencex.segment(language, block):
+        try:
+            sentences = sentencex.segment(language, block)
+        except BaseException as panic:  # of native code, which is no Exception; a text that is not split is no harm
+            if type(panic).__name__ != "PanicException":
+                raise
+            sentences = [block]
+        for sentence in sentences:
             if place and not sentence.isspace():
                 yield place
             place += len(sentence)
