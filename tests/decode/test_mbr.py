@@ -10,7 +10,6 @@ import pytest
 import sacrebleu
 
 from heedful.decode.mbr import chrf, least_risk
-from heedful.decode.nbest import merged
 
 TEXTS = [
     "", " ", "a", "ab", "aaaaaaaaaa", "aaaa aaaa", "Eine Gruppe von Menschen steht vor einem Haus.",
@@ -69,8 +68,3 @@ def test_it_is_fast() -> None:
         least_risk(texts)
         took.append(time.perf_counter() - begun)
     assert min(took) < 0.2
-
-
-def test_equal_texts_are_one() -> None:
-    assert merged([("a", -2.0), ("b", -1.0), ("a", -0.5), ("c", -1.0)]) == [("a", -0.5), ("b", -1.0), ("c", -1.0)]
-    assert merged([]) == []

@@ -5,7 +5,8 @@ import json
 from measure.examples import references, spoiled
 from rich.cells import cell_len
 
-from heedful.look.evaluation import evaluate
+from heedful.look.evaluation import report
+from heedful.measure.evaluation import evaluate
 from heedful.measure.words import count_words
 
 LINES = references(120)
@@ -13,38 +14,38 @@ SYSTEMS = {"plain": spoiled(LINES, 0.5, 1), "better": spoiled(LINES, 0.1, 2)}
 
 
 def test_text_has_every_figure_that_the_values_have():
-    report = evaluate([LINES], SYSTEMS, source=LINES, counts=count_words(LINES[:60]), resamples=100)
-    figures = json.loads(json.dumps(report.figures))
+    found = report(evaluate([LINES], SYSTEMS, source=LINES, counts=count_words(LINES[:60]), resamples=100))
+    figures = json.loads(json.dumps(found.figures))
     for system in figures["systems"]:
         for score in system["scores"].values():
-            assert f"{score['score']:.2f}  " in report.text
-            assert f"{score['low']:.1f} to {score['high']:.1f}" in report.text
+            assert f"{score['score']:.2f}  " in found.text
+            assert f"{score['low']:.1f} to {score['high']:.1f}" in found.text
     for one in figures["comparisons"]:
-        assert f"{one['difference']:+.2f}  {one['interval']['low']:+.2f} to" in report.text
+        assert f"{one['difference']:+.2f}  {one['interval']['low']:+.2f} to" in found.text
     for signature in figures["signatures"].values():
-        assert signature in report.text
-    assert report.text.startswith("120 lines, 1 reference; 95 %: of 100 bootstrap resamples, seed 12345\n")
-    assert "by words in the source" in report.text
-    assert "the reference's words, by how often training has them" in report.text
-    assert report.text.count("  better\n") == 3
-    assert report.page.startswith("<!doctype html>")
+        assert signature in found.text
+    assert found.text.startswith("120 lines, 1 reference; 95 %: of 100 bootstrap resamples, seed 12345\n")
+    assert "by words in the source" in found.text
+    assert "the reference's words, by how often training has them" in found.text
+    assert found.text.count("  better\n") == 3
+    assert found.page.startswith("<!doctype html>")
 
 
 def test_columns_stand_below_each_other():
-    report = evaluate([LINES], {"日本語": SYSTEMS["plain"], "b": SYSTEMS["better"]}, resamples=50)
-    rows = [line for line in report.text.split("\n") if " to " in line]
+    found = report(evaluate([LINES], {"日本語": SYSTEMS["plain"], "b": SYSTEMS["better"]}, resamples=50))
+    rows = [line for line in found.text.split("\n") if " to " in line]
     assert len(rows) == 6
     assert len({cell_len(line[: line.index(" to ")]) for line in rows}) == 1
 
 
 def test_names_cannot_steer_the_terminal():
-    text = evaluate([LINES], {"a\x1b[2J\nb\u202e": LINES}, resamples=5).text
+    text = report(evaluate([LINES], {"a\x1b[2J\nb\u202e": LINES}, resamples=5)).text
     assert "a?[2J?b?" in text
     assert "\x1b" not in text
     assert "\u202e" not in text
 
 
 def test_a_single_line():
-    report = evaluate([["Ein Haus."]], {"a": ["Ein Haus"]}, resamples=5)
-    assert report.text.startswith("1 line, 1 reference;")
-    assert "note: only 1 line: intervals" in report.text
+    found = report(evaluate([["Ein Haus."]], {"a": ["Ein Haus"]}, resamples=5))
+    assert found.text.startswith("1 line, 1 reference;")
+    assert "note: only 1 line: intervals" in found.text

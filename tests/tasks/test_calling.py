@@ -102,6 +102,49 @@ def test_an_interrupted_translation_goes_on(
     assert sorted(os.listdir(tmp_path)) == ["many", "out"]
 
 
+def test_alternatives_are_begun_anew(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some lines of output for each of the input: how many there are does not tell how far it came."""
+    many = tmp_path / "many"
+    many.write_bytes(TEXT * 200)
+    whole = call(finished, [many], form="best", best=2)
+    answer, calls = Translator.answer, [0]
+
+    def stopping(self: Translator, *given: Any, **named: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 2:
+            raise KeyboardInterrupt
+        return answer(self, *given, **named)
+
+    monkeypatch.setattr(Translator, "answer", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        call(finished, [many], tmp_path / "out", form="best", best=2)
+    call(finished, [many], tmp_path / "out", form="best", best=2)
+    assert (tmp_path / "out").read_text("utf-8").split("\n") == whole
+
+
+def test_a_file_whose_last_line_has_no_end_does_not_run_into_the_next(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"alpha\nbeta")
+    (tmp_path / "b").write_bytes(b"gamma\n")
+    lines = call(finished, [tmp_path / "a", tmp_path / "b"])
+    assert lines == [*call(finished, [tmp_path / "a"]), *call(finished, [tmp_path / "b"])]
+    assert len(lines) == 4
+
+
+def test_a_place_that_cannot_be_written_is_told_in_one_line(finished: Path, text: Path, tmp_path: Path) -> None:
+    for files in ([], [text]):
+        with pytest.raises(UserError, match=r"nowhere/out: cannot be opened"):
+            call(finished, files, tmp_path / "nowhere" / "out", stdin=TEXT)
+
+
+def test_lines_keep_their_numbers_after_an_interruption(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(Show, "lines", lambda self, translator, number, *rest: told.append(number) or ["x"])
+    Request(translator, {}).stream(io.BytesIO(b"alpha\nbeta\n"), io.BytesIO(), before=7)
+    assert told == [8, 9]
+
+
 def test_forms(finished: Path) -> None:
     plain = call(finished, stdin=TEXT)
     scored = [line.split("\t") for line in call(finished, stdin=TEXT, form="scores")]

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..measure import evaluation
-from ..measure.bootstrap import RESAMPLES, SEED
 from ..measure.evaluation import Evaluation
-from ..measure.metrics import Options
 from ..measure.translation import counted
 from .comparison import comparison_page
 
@@ -23,25 +19,8 @@ class Report:
     page: str
 
 
-def evaluate(
-    references: Sequence[Sequence[str]],
-    hypotheses: Mapping[str, Sequence[str]],
-    *,
-    source: Sequence[str] | None = None,
-    counts: Counter[str] | None = None,
-    options: Options | None = None,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
-) -> Report:
-    """Evaluate lines of one or more systems, by name, against one or more sets of references, line by line.
-
-    The later systems are compared with the first. `counts` are the training text's target words
-    (`measure.words.count_words`); without them there are no figures about rare words. UserError as in
-    `measure.evaluation.evaluate`.
-    """
-    found = evaluation.evaluate(
-        references, hypotheses, source=source, counts=counts, options=options, resamples=resamples, seed=seed
-    )
+def report(found: Evaluation) -> Report:
+    """An evaluation in all three forms."""
     return Report(text_report(found), found.as_dict(), comparison_page(found))
 
 

@@ -121,8 +121,19 @@ def evaluate(
         )
         for name, one in scores.items()
     ]
+    return Evaluation(
+        source, references, systems, _comparisons(scorer, scores, resampled),
+        "reference" if source is None else "source", classes, scorer.options, resamples, seed,
+        _notes(references, hypotheses),
+    )  # fmt: skip
+
+
+def _comparisons(
+    scorer: Scorer, scores: Mapping[str, Scores], resampled: Mapping[str, Mapping[str, np.ndarray]]
+) -> list[Comparison]:
+    """Of every later system with the first, metric by metric."""
     first, *others = scores
-    comparisons = [
+    return [
         compare(
             metric,
             (first, other),
@@ -132,10 +143,6 @@ def evaluate(
         for other in others
         for metric in scorer.metrics.values()
     ]
-    return Evaluation(
-        source, references, systems, comparisons, "reference" if source is None else "source", classes,
-        scorer.options, resamples, seed, _notes(references, hypotheses),
-    )  # fmt: skip
 
 
 def _notes(references: Sequence[Sequence[str]], hypotheses: Mapping[str, Sequence[str]]) -> list[str]:

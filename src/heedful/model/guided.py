@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-CHUNK = 128  # rows of logits that exist at a time, of each pass and of the teacher
+CHUNK = 128  # rows of logits that exist at a time, of each pass and of the teacher: several tables share a cache
 
 
 @dataclass

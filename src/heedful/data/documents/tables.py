@@ -48,7 +48,8 @@ def read_jsonl(path: Path, content: bytes, options: Options) -> Document:
         try:
             found, end, empty = _members(line)
         except (ValueError, RecursionError, IndexError) as error:
-            raise original.error(start, f'not a JSON object with the text "source": {error}') from None
+            reason = "it ends too early" if isinstance(error, IndexError) else error
+            raise original.error(start, f'not a JSON object with the text "source": {reason}') from None
         source, target = (found.get(key, (None, 0, 0))[0] for key in ("source", "target"))
         if not isinstance(source, str) or not isinstance(target, str | None):
             raise original.error(start, 'each line must be an object like {"source": "...", "target": "..."}')

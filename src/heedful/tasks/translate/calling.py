@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 from ...errors import UserError
 from ..finding import last_run
+from .partial import require_new
 from .request import Request
 from .several import together
 from .shown import Form, Marks, Show
@@ -35,9 +36,9 @@ def call(
     """
     sources = [] if [*map(str, files)] == ["-"] else files
     for path in sources:
-        _require_file(path)
-    if output is not None and output.exists():
-        raise UserError(f"{output}: exists already; choose another --output, nothing is overwritten")
+        _opened(path, "rb").close()
+    if output is not None:
+        require_new(output)
     if not models:
         models = [last_run()]
         print(f"using {models[0]}", file=sys.stderr)
@@ -52,7 +53,7 @@ def call(
         watched(request.translator, typed, request.tag, request.options, request.asked, show, out)
     elif output is not None:
         assert lines is not None
-        with output.open("xb") as file:
+        with _opened(output, "xb") as file:
             request.stream(lines, file)
     else:
         assert lines is not None
@@ -60,10 +61,9 @@ def call(
         request.stream(lines, out)
 
 
-def _require_file(path: Path) -> None:
+def _opened(path: Path, mode: str) -> BinaryIO:
     try:
-        with path.open("rb"):
-            pass
+        return path.open(mode)  # type: ignore[return-value]
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
 

@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 
 from ...config import write_toml
-from ...data.readers import read_pairs
 from ...data.selection import Account, read_accounts
 from ...data.shards import Shards
 from ...data.splits import Corpus, splits
@@ -23,9 +22,11 @@ from ...look.card import Card, markdown
 from ...look.report import Story, run_page
 from ...measure import evaluation
 from ...model.hardware import cpu_description
+from ...model.model import Model
 from ...train.journal import read
 from ...train.run import Run
 from .translator import Translator, load
+from .validation import spread
 
 SENTENCES = 2000  # of each validation corpus, spread evenly over it
 SCORES = "scores.json"
@@ -45,15 +46,16 @@ class Scored(msgspec.Struct, kw_only=True):
 def close(run: Run) -> list[str]:
     """Score the finished model, write the card and the page; lines that say where they are.
 
-    What fails here costs nothing of the run: it is said, and `heedful report RUN` does it again.
+    What fails here costs nothing of the run: it is said, and `heedful report RUN --score` does it again.
     """
     try:
-        found = [_score(load(run.model), run, corpus) for corpus in splits(run.recipe.data).dev]
+        translator, data = load(run.model), splits(run.recipe.data)
+        found = [_score(translator, run.data, corpus, data.held_out) for corpus in data.dev]
         _write(run.folder / SCORES, msgspec.json.format(msgspec.json.encode(found)) + b"\n")
-        _write(run.model / "README.md", markdown(_card(run, found)).encode())
+        _write(run.model / "README.md", markdown(_card(run, translator.model, found)).encode())
         page = write_report(run)
     except UserError as error:
-        return [f"warning: no report: {error}"]
+        return [f"warning: no report: {error}; then: heedful report {run.folder} --score"]
     said = [
         f"validation{f' ({one.language})' if one.language else ''}: "
         + ", ".join(f"{metric} {score:.1f}" for metric, score, _ in one.scores)
@@ -83,8 +85,8 @@ def read_scores(folder: Path) -> list[Scored]:
 # ---- scores ---------------------------------------------------------------------------------------------------------
 
 
-def _score(translator: Translator, run: Run, corpus: Corpus) -> Scored:
-    pairs, of = _validation(translator, run, corpus)
+def _score(translator: Translator, data: Path, corpus: Corpus, held_out: bool) -> Scored:
+    pairs, of = _held_out(translator, data / corpus.name) if held_out else _given(corpus)
     sources, references = [source for source, _ in pairs], [target for _, target in pairs]
     answers = translator.translate(sources, corpus.tag)
     found = evaluation.evaluate([references], {"model": answers}, source=sources)
@@ -92,20 +94,23 @@ def _score(translator: Translator, run: Run, corpus: Corpus) -> Scored:
     scores = [(name, value, found.signatures[name]) for name, value in system.scores.values.items()]
     lengths = [(part.name, part.lines, part.chrf) for part in system.lengths if part.lines and part.chrf is not None]
     return Scored(
-        language=corpus.tag, sentences=len(pairs), of=of, normalised=splits(run.recipe.data).held_out, scores=scores,
+        language=corpus.tag, sentences=len(pairs), of=of, normalised=held_out, scores=scores,
         lengths=lengths,
     )  # fmt: skip
 
 
-def _validation(translator: Translator, run: Run, corpus: Corpus) -> tuple[list[tuple[str, str]], int]:
-    """Pairs to score, and how many there are. Held-out ones come from the run's shards, where they are as ids."""
-    if not splits(run.recipe.data).held_out:
-        total = sum(1 for _ in read_pairs(corpus.data))
-        wanted = set(_spread(total))
-        pairs = itertools.compress(read_pairs(corpus.data), (number in wanted for number in range(total)))
-        return [(pair.source, pair.target) for pair in pairs], total
-    shards = Shards.open(run.data / corpus.name)
-    chosen = np.array(_spread(len(shards)))
+def _given(corpus: Corpus) -> tuple[list[tuple[str, str]], int]:
+    """Pairs of dev files to score, and how many there are."""
+    total = sum(1 for _ in corpus.pairs())
+    wanted = set(spread(total, SENTENCES).tolist())
+    pairs = itertools.compress(corpus.pairs(), (number in wanted for number in range(total)))
+    return [(pair.source, pair.target) for pair in pairs], total
+
+
+def _held_out(translator: Translator, folder: Path) -> tuple[list[tuple[str, str]], int]:
+    """The same of held-out pairs, from the run's shards, where they are as ids."""
+    shards = Shards.open(folder)
+    chosen = spread(len(shards), SENTENCES)
     sides = [list(_texts(translator, shards, side, chosen)) for side in ("source", "target")]
     return list(zip(*sides, strict=True)), len(shards)
 
@@ -114,10 +119,6 @@ def _texts(translator: Translator, shards: Shards, side: str, chosen: np.ndarray
     ids, lengths = shards.rows(side, chosen)
     for row in np.split(ids, np.cumsum(lengths)[:-1]):
         yield translator.tokenizers[side].decode(row.tolist())
-
-
-def _spread(total: int) -> list[int]:
-    return np.unique(np.linspace(0, total - 1, min(total, SENTENCES)).round().astype(int)).tolist()
 
 
 # ---- telling --------------------------------------------------------------------------------------------------------
@@ -146,15 +147,20 @@ def _story(run: Run, scored: Sequence[Scored]) -> Story:
             {"rule": rule.rule, "count": rule.count, "examples": msgspec.to_builtins(rule.examples)}
             for account in accounts for rule in account.rules
         ],
-        scores=[
-            (f"{metric}{f', {one.language}' if one.language else ''}", f"{score:.2f}", signature)
-            for one in scored for metric, score, signature in one.scores
-        ],
+        scores=_rows(scored),
         scored=" ".join(map(_scored_on, scored)),
         lengths=scored[0].lengths if len(scored) == 1 else [],
         environment=_environment(run),
         footer=[f"Made by heedful {version('heedful')}."],
     )  # fmt: skip
+
+
+def _rows(scored: Sequence[Scored]) -> list[tuple[str, str, str]]:
+    """Metric (with the language, if there are several), score and signature."""
+    return [
+        (f"{metric}{f', {one.language}' if one.language else ''}", f"{score:.2f}", signature)
+        for one in scored for metric, score, signature in one.scores
+    ]  # fmt: skip
 
 
 def _scored_on(one: Scored) -> str:
@@ -181,12 +187,11 @@ def _environment(run: Run) -> dict[str, str]:
     }
 
 
-def _card(run: Run, scored: Sequence[Scored]) -> Card:
+def _card(run: Run, model: Model, scored: Sequence[Scored]) -> Card:
     recipe, accounts = run.recipe, read_accounts(run.data)
     steps = [line for line in read(run.journal) if line.get("kind") == "step"]
     tags = ", ".join(recipe.data.tags)
     data = [f"{account.kept:,} of {account.read:,} pairs of {', '.join(_names(account))}" for account in accounts]
-    model = load(run.model).model
     parameters = sum(tensor.numel() for tensor in model.tensors().values())
     trained = f"{len(steps):,} steps, {sum(line['tokens'] for line in steps):,} target tokens, seed {recipe.seed}"
     return Card(
@@ -195,7 +200,7 @@ def _card(run: Run, scored: Sequence[Scored]) -> Card:
         + (f" into {tags}." if tags else "."),
         use=f'echo "..." | heedful translate -m MODEL{f" --tag {recipe.data.tags[0]}" if tags else ""}',
         data=data,
-        scores=[(metric, f"{score:.2f}", signature) for one in scored for metric, score, signature in one.scores],
+        scores=_rows(scored),
         scored=" ".join(map(_scored_on, scored)),
         limits=[
             "It knows the kind of text it was trained on, and nothing else; elsewhere it may be fluent and wrong.",

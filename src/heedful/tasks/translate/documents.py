@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ...data.documents import FORMATS, Document, open_document
+from ...data.documents import FORMATS, Document
 from ...decode.options import Options
 from .answers import Answer
 from .partial import Partial
@@ -67,8 +67,3 @@ def _earlier(partial: Partial | None) -> Iterator[str]:
 def _tell(where: str, answer: Answer) -> None:
     if answer.problems:
         print(f"{where}: check the translation: {'; '.join(answer.problems)}", file=sys.stderr, flush=True)
-
-
-def open_to_translate(path: Path, languages: tuple[str | None, str | None]) -> Document:
-    """The document; `languages` choose among those of a TMX file."""
-    return open_document(path, source_language=languages[0], target_language=languages[1])

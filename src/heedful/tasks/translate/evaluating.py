@@ -10,10 +10,11 @@ from typing import Any
 
 from ...data.readers import read_lines, resolve
 from ...errors import UserError
-from ...look.evaluation import Report
-from ...look.evaluation import evaluate as report
+from ...look.evaluation import Report, report
+from ...measure.evaluation import evaluate
 from ...measure.metrics import Options
 from ...measure.words import count_words
+from .shown import one_line
 from .translator import load
 
 
@@ -60,7 +61,9 @@ def evaluate_systems(
         seconds[name] = time.monotonic() - began
     for path, text in given:
         found[_name(path, found)] = text
-    made = report(wanted, found, source=lines, counts=counts, options=measures, resamples=resamples, seed=seed)
+    made = report(
+        evaluate(wanted, found, source=lines, counts=counts, options=measures, resamples=resamples, seed=seed)
+    )
     return Report(made.text, {**made.figures, "seconds": seconds}, made.page)
 
 
@@ -68,7 +71,7 @@ def _translated(model: Path, lines: list[str], decoding: dict[str, Any]) -> list
     translator = load(model)
     tag = decoding.pop("tag", None)
     answers = translator.translate(lines, tag, translator.options(**decoding))
-    return [" ".join(answer.split("\n")) for answer in answers]
+    return [one_line(answer) for answer in answers]
 
 
 def _counts(files: Iterable[Path]) -> Counter[str] | None:

@@ -22,12 +22,14 @@ def translate_lines(
     options: Options | None = None,
     asked: Mapping[str, Any] | None = None,
     show: Show | None = None,
-) -> None:
-    """Translate a stream. `asked` are further arguments of `Translator.answer`.
+    before: int = 0,
+) -> bool:
+    """Translate a stream; whether its last line had no end, and so the answer has none. `asked` are further arguments
+    of `Translator.answer`; `before` lines of the stream have been read already.
 
     Bytes that are not UTF-8 are read as U+FFFD; a line of more than LONGEST_LINE bytes is answered by a mark.
     """
-    show, number = show or Show(), 0
+    show, number, open_end = show or Show(), before, False
     for some in _arriving(lines):
         texts = [line.rstrip(b"\r\n").decode("utf-8", "replace") for line in some if _fits(line)]
         answers = iter(translator.answer(texts, tag, options, **(asked or {})))
@@ -39,8 +41,10 @@ def translate_lines(
             else:
                 mark = f"[not translated: the line is longer than {LONGEST_LINE} bytes]"
                 written = show.lines(translator, number, "", Answer(mark))
-            out.write("\n".join(written).encode("utf-8") + (b"\n" if line.endswith(b"\n") else b""))
+            open_end = not line.endswith(b"\n")
+            out.write("\n".join(written).encode("utf-8") + (b"" if open_end else b"\n"))
         out.flush()
+    return open_end
 
 
 def _fits(line: bytes) -> bool:

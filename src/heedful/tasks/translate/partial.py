@@ -22,27 +22,27 @@ READ_AT_A_TIME = 1 << 20
 class Partial:
     """The unfinished output of one job. Use as a context manager: what was written stays if it is left by an error."""
 
-    def __init__(self, output: Path, job: Mapping[str, Any]) -> None:
+    def __init__(self, output: Path, job: Mapping[str, Any], anew: bool = False) -> None:
         self.output = output
         self.part, self.stamp = (output.with_name(output.name + suffix) for suffix in (".part", ".part.json"))
-        if output.exists():
-            raise UserError(f"{output}: exists already; choose another --output, nothing is overwritten")
+        require_new(output)
         told = msgspec.json.encode(job, order="deterministic")
         try:
-            self._go_on(told)
+            self._go_on(told, anew)
             self.file: BinaryIO = self.part.open("ab")
         except (OSError, ValueError) as error:
             raise UserError(f"{output}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
 
-    def _go_on(self, told: bytes) -> None:
-        """Keep the whole lines of an earlier attempt at the same job; begin anew where there was none."""
+    def _go_on(self, told: bytes, anew: bool) -> None:
+        """Keep the whole lines of an earlier attempt at the same job; begin anew where there was none, or if asked."""
         self.lines = 0
-        if self.part.exists() and self.stamp.exists():
-            if self.stamp.read_bytes() != told:
-                raise UserError(
-                    f"{self.part}: is the beginning of another translation (other input, model or options); "
-                    f"remove it and {self.stamp.name}, or choose another --output"
-                )
+        begun = self.part.exists() and self.stamp.exists()
+        if begun and self.stamp.read_bytes() != told:
+            raise UserError(
+                f"{self.part}: is the beginning of another translation (other input, model or options); "
+                f"remove it and {self.stamp.name}, or choose another --output"
+            )
+        if begun and not anew:
             with self.part.open("r+b") as file:
                 size = 0
                 for line in file:
@@ -78,6 +78,12 @@ class Partial:
         os.rename(aside, self.output)
         self.part.unlink(missing_ok=True)
         self.stamp.unlink(missing_ok=True)
+
+
+def require_new(output: Path) -> None:
+    """UserError where something is there already."""
+    if output.exists():
+        raise UserError(f"{output}: exists already; choose another --output, nothing is overwritten")
 
 
 def job(models: Sequence[Path], options: Mapping[str, Any], inputs: Sequence[Path]) -> dict[str, Any]:

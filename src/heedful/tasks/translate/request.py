@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ...data.documents import open_document
 from ...decode.sampling import Sampling
 from ...errors import UserError
 from ...text.terms import Terms
-from .documents import is_document, open_to_translate, translate_document
+from .documents import is_document, translate_document
 from .lines import translate_lines
 from .partial import Partial, job, skipped
 from .shown import Show
@@ -37,7 +38,6 @@ class Request:
         self.told = {**chosen, "show": dataclasses.astuple(self.show)}
         self.tag = chosen.pop("tag", None)
         terms = chosen.pop("terms", None)
-        self.languages = (chosen.get("language"), chosen.pop("target_language", None) or self.tag)
         self.asked = {key: chosen.pop(key) for key in ASKED if key in chosen}
         if terms is not None:
             self.asked["terms"] = Terms.load(terms)
@@ -51,9 +51,9 @@ class Request:
         translator.encode("", self.tag)  # a wrong tag is told before any work
         self.options = translator.options(**chosen)
 
-    def stream(self, lines: BinaryIO, out: BinaryIO) -> None:
-        """Line by line, as lines come."""
-        translate_lines(self.translator, lines, out, self.tag, self.options, self.asked, self.show)
+    def stream(self, lines: BinaryIO, out: BinaryIO, before: int = 0) -> bool:
+        """Line by line, as lines come; see `translate_lines`."""
+        return translate_lines(self.translator, lines, out, self.tag, self.options, self.asked, self.show, before)
 
     def files(self, sources: Sequence[Path], output: Path | None, out: BinaryIO | None) -> None:
         """Files one after another into `output`, which may be begun already, or to `out`.
@@ -69,25 +69,32 @@ class Request:
             assert out is not None
             if documents:
                 out.write(self._filled(documents[0], None))
-            for path in () if documents else sources:
-                with path.open("rb") as lines:
-                    self.stream(lines, out)
+            else:
+                self._in_turn(sources, out, 0)
             return
-        with Partial(output, job(self.models, self.told, sources)) as partial:
+        # Several lines for each of the input do not tell how many of those are done.
+        with Partial(output, job(self.models, self.told, sources), anew=self.show.form == "best") as partial:
             if partial.lines:
                 print(f"{output}: going on after {partial.lines:,} lines", file=sys.stderr)
             if documents:
                 partial.finish_with(self._filled(documents[0], partial))
                 return
-            done = partial.lines
-            for path in sources:
-                with path.open("rb") as lines:
-                    done -= skipped(lines, done)
-                    self.stream(lines, partial.file)
+            self._in_turn(sources, partial.file, partial.lines)
             partial.finish()
 
+    def _in_turn(self, sources: Sequence[Path], out: BinaryIO, done: int) -> None:
+        """Files one after another, but for the first `done` lines; each begins on a line of its own."""
+        open_end = False
+        for path in sources:
+            out.write(b"\n" if open_end else b"")
+            with path.open("rb") as lines:
+                before = skipped(lines, done)
+                done -= before
+                open_end = self.stream(lines, out, before)
+
     def _filled(self, path: Path, partial: Partial | None) -> bytes:
-        document = open_to_translate(path, self.languages)
+        # The languages choose among those of a TMX file.
+        document = open_document(path, source_language=self.asked.get("language"), target_language=self.tag)
         content, count = translate_document(
             self.translator, document, partial, tag=self.tag, options=self.options, asked=self.asked
         )

@@ -40,9 +40,9 @@ class Show:
             text = f"[check: {problems}] {text}"
         elif problems:
             print(f"line {number}: check the translation: {problems}", file=sys.stderr, flush=True)
-        text = _one_line(text)
+        text = one_line(text)
         if self.form == "best":
-            found = [(answer.score, text), *((other.score, _one_line(other.text)) for other in answer.alternatives)]
+            found = [(answer.score, text), *((other.score, one_line(other.text)) for other in answer.alternatives)]
             return [f"{number}\t{score:.4f}\t{one}" for score, one in found]
         links = f"\t{' '.join(f'{s}-{t}' for s, t in Aligned.of(translator, answer).links)}" if self.alignment else ""
         return [f"{answer.score:.4f}\t{text}{links}" if self.form == "scores" else f"{text}{links}"]
@@ -102,5 +102,6 @@ class Aligned:
         self.target.extend(one.target[number] for number in rows)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """A translation as it stands in a line of output."""
     return " ".join(text.split("\n"))
