@@ -23,6 +23,7 @@ from heedful.model.heads import Labels
 from heedful.model.layout import Layout
 from heedful.model.model import Model
 from heedful.model.plan import Attend, Block, FeedForward, FinalNorm, Head, Norm, Plan, Step, Stream, Tie, Tokens
+from heedful.model.pruning import without_heads
 
 # Options a family may have, small. Sizes differ where they can, so that mixing two up cannot go unseen.
 SMALL: dict[str, Any] = {
@@ -105,6 +106,12 @@ def hand_made() -> Plan:
     )
 
 
+def pruned() -> Plan:
+    """An encoder-decoder whose attentions have lost different numbers of heads, as pruning leaves it."""
+    keep = {"source.0.source": [1, 3], "source.1.source": [0], "target.0.target": [0, 1, 2], "target.1.source": [2]}
+    return without_heads(Model(small_plan("encoder-decoder", place="pre")), keep).plan
+
+
 def _plans() -> dict[str, Plan]:
     made: dict[str, Plan] = {}
     turn = itertools.cycle(VARIED)
@@ -116,7 +123,7 @@ def _plans() -> dict[str, Plan]:
             given = {"positions": positions, "place": place, "window": window}
             name = "-".join(str(part) for part in (family, positions, place, window and "window") if part)
             made[name] = small_plan(family, **{k: v for k, v in given.items() if v is not None}, **next(turn))
-    return {**made, "hand-made": hand_made()}
+    return {**made, "hand-made": hand_made(), "pruned": pruned()}
 
 
 PLANS = _plans()

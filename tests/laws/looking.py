@@ -28,3 +28,17 @@ class Keeper:
         """Attention weights [heads, queries, keys] by row, padded to their group's longest."""
         pairs = zip(self.rows[address], self.seen[address], strict=True)
         return {int(row): block[place] for rows, block in pairs for place, row in enumerate(rows)}
+
+
+class Scaled:
+    """A probe that multiplies some units of an attention's heads."""
+
+    def __init__(self, factors: dict[str, Tensor]) -> None:
+        self.factors = factors
+
+    def wants(self, address: str) -> bool:
+        return address.removesuffix(".heads") in self.factors
+
+    def see(self, address: str, value: Tensor, rows: Tensor | None = None) -> Tensor:
+        factors = self.factors[address.removesuffix(".heads")]
+        return value * factors.repeat_interleave(value.shape[1] // len(factors))

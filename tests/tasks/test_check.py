@@ -18,13 +18,13 @@ import torch
 from heedful.config import parse_recipe
 from heedful.data.parallel import prepare
 from heedful.data.selection import read_accounts
-from heedful.errors import UserError
+from heedful.errors import UserError, visible
 from heedful.model import hardware
 from heedful.tasks.runs import train
 from heedful.tasks.translate import load
 from heedful.tasks.translate import trial as trial_module
 from heedful.tasks.translate.check import Report, check
-from heedful.tasks.translate.check_text import text_of, visible
+from heedful.tasks.translate.check_text import text_of
 from heedful.tasks.translate.task import Translation
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]

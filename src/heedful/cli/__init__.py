@@ -24,6 +24,7 @@ COMMANDS = (
     "score",
     "report",
     "corpus",
+    "prune",
     "show",
     "doctor",
     "demo",

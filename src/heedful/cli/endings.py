@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from ..errors import UserError
+from ..errors import UserError, visible
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
@@ -60,7 +60,7 @@ class Commands(TyperGroup):
 def _tell(text: str) -> None:
     """One line on standard error, if there is one."""
     if sys.stderr is not None:
-        print("heedful:", " ".join(text.split()), file=sys.stderr)
+        print("heedful:", visible(" ".join(text.split())), file=sys.stderr)
 
 
 def _close_output() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 
 from ...data.cleaning import Dropped, Example
 from ...data.survey import Character, Lengths, Overlap, Side
+from ...errors import visible
 from .check import Cleaned, Report, Surveyed, percent
 from .trial import Trial
 
@@ -25,17 +25,6 @@ def text_of(report: Report) -> str:
     lines += [f"note: {visible(note)}" for note in report.notes]
     lines += [f"PROBLEM: {visible(problem)}" for problem in report.problems]
     return "\n".join([*lines, "" if report.problems else "no problem found", ""]).replace("\n\n\n", "\n\n")
-
-
-def visible(text: str, widest: int | None = None) -> str:
-    """The text with characters that cannot be seen, or that move the cursor, as \\u escapes; cut if it is too wide."""
-    if widest is not None and len(text) > widest:
-        text = text[: widest - 1] + "…"
-    return "".join(c if c == " " or unicodedata.category(c)[0] not in "CZ" else _escape(c) for c in text)
-
-
-def _escape(character: str) -> str:
-    return f"\\u{{{ord(character):x}}}"
 
 
 def _corpus(corpus: Surveyed) -> Iterator[str]:

@@ -11,6 +11,7 @@ import msgspec
 
 from ...data.documents import FORMATS, Document
 from ...decode.options import Options
+from ...errors import visible
 from .answers import Answer
 from .partial import Partial
 from .translator import Translator
@@ -66,4 +67,4 @@ def _earlier(partial: Partial | None) -> Iterator[str]:
 
 def _tell(where: str, answer: Answer) -> None:
     if answer.problems:
-        print(f"{where}: check the translation: {'; '.join(answer.problems)}", file=sys.stderr, flush=True)
+        print(visible(f"{where}: check the translation: {'; '.join(answer.problems)}"), file=sys.stderr, flush=True)

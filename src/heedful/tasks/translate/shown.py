@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from ...errors import visible
 from ...look.alignment import align, cross_attention
 from .answers import Answer, Piece
 from .translator import Translator
@@ -39,7 +40,7 @@ class Show:
         if problems and self.marks == "text":
             text = f"[check: {problems}] {text}"
         elif problems:
-            print(f"line {number}: check the translation: {problems}", file=sys.stderr, flush=True)
+            print(f"line {number}: check the translation: {visible(problems)}", file=sys.stderr, flush=True)
         text = one_line(text)
         if self.form == "best":
             found = [(answer.score, text), *((other.score, one_line(other.text)) for other in answer.alternatives)]

@@ -31,7 +31,7 @@ from ...text.tokenizer import Tokenizer
 from ...train.validation import Validation
 from .given import load_teacher, plan_of_start, start_with
 from .sizes import build_plan
-from .validation import Heldout, spread
+from .validation import Heldout, Ids, spread
 
 VALIDATION_TOKENS = 4096
 
@@ -43,6 +43,24 @@ class Batch:
     tokens: int
     inputs: dict[str, TokenInput]
     labels: dict[str, Labels]
+
+
+def batch_of(source: tuple[Ids, Ids], target: tuple[Ids, Ids], device: torch.device) -> Batch:
+    """The batch of some pairs; either side is the ids of all rows end to end, and the rows' lengths."""
+    (source_ids, source_lengths), (target_ids, target_lengths) = source, target
+    source_ends, target_ends = np.cumsum(source_lengths), np.cumsum(target_lengths)
+    layouts = [Layout.packed(lengths + 1, device) for lengths in (source_lengths, target_lengths)]
+    move = lambda ids: torch.from_numpy(ids).to(device)
+    return Batch(
+        tokens=layouts[1].tokens,
+        inputs={
+            "source": TokenInput(move(np.insert(source_ids, source_ends, Tokenizer.end)), layouts[0]),
+            "target": TokenInput(
+                move(np.insert(target_ids, target_ends - target_lengths, Tokenizer.start)), layouts[1]
+            ),
+        },
+        labels={"next_token": Labels(move(np.insert(target_ids, target_ends, Tokenizer.end)))},
+    )
 
 
 class Translation:
@@ -109,21 +127,8 @@ class Translation:
         return Teacher(states, head.output.weight, head.output.bias, training.distillation, training.temperature)
 
     def _batch(self, corpus: Corpora, examples: Any, epoch: int | None) -> Batch:
-        source, source_lengths = corpus.rows("source", examples, epoch)
-        target, target_lengths = corpus.rows("target", examples, epoch)
-        source_ends, target_ends = np.cumsum(source_lengths), np.cumsum(target_lengths)
-        layouts = [Layout.packed(lengths + 1, self.device) for lengths in (source_lengths, target_lengths)]
-        move = lambda ids: torch.from_numpy(ids).to(self.device)
-        return Batch(
-            tokens=layouts[1].tokens,
-            inputs={
-                "source": TokenInput(move(np.insert(source, source_ends, Tokenizer.end)), layouts[0]),
-                "target": TokenInput(
-                    move(np.insert(target, target_ends - target_lengths, Tokenizer.start)), layouts[1]
-                ),
-            },
-            labels={"next_token": Labels(move(np.insert(target, target_ends, Tokenizer.end)))},
-        )
+        source, target = (corpus.rows(side, examples, epoch) for side in SIDES)
+        return batch_of(source, target, self.device)
 
     def validate(self, model: nn.Module) -> Validation:
         """Mean negative log-likelihood of the dev tokens in nats, the share of them ranked first; translations.

@@ -1,0 +1,133 @@
+"""A translator without the attention heads that matter least to given pairs, and what that changed."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...data.parallel import save_tokenizers
+from ...data.readers import Pair, read_parallel, resolve
+from ...decode.scoring import score
+from ...errors import UserError
+from ...look.importance import Batch, importance, least_important
+from ...measure.translation import Scorer
+from ...model.files import read_config
+from ...model.model import Model
+from ...model.pruning import attentions, without_heads
+from .partial import require_new
+from .shown import one_line
+from .task import batch_of
+from .translator import Translator, find, load
+from .validation import Ids, spread
+
+BATCH = 64  # pairs
+TRANSLATED = 500  # pairs at most, spread over the text: for what the change is in BLEU, chrF2 and speed
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of a model on the pairs: mean negative log-likelihood of a target token in nats, scores of greedy translations
+    (sacreBLEU's defaults), and sentences translated a second."""
+
+    heads: int
+    parameters: int
+    loss: float
+    scores: Mapping[str, float]
+    speed: float
+
+
+def prune(model: Path, source: Path, target: Path, share: float, out: Path, tag: str | None = None) -> Iterator[str]:
+    """Write the model without `share` of its heads to the folder `out`; yields lines that say what that changed.
+
+    Heads are judged by what `source` and `target` (sentences, line by line) lose without them (see `look.importance`).
+    The new folder is a model like any other; training goes on from it with `training.start`. UserError where a file
+    cannot be used, or nothing can go.
+    """
+    if not 0.0 < share < 1.0:
+        raise UserError(f"the share of heads to remove is {share}; it is more than 0 and less than 1")
+    require_new(out)
+    pairs = [pair for pair in read_parallel(resolve(source), resolve(target)) if pair.source and pair.target]
+    if not pairs:
+        raise UserError(f"{source}: no pair to judge the heads by")
+    folder, translator = find(model), load(model)
+    before = _measured(translator, pairs, tag)
+    found = importance(translator.model, _batches(translator, pairs, tag))
+    keep = least_important(found, share)
+    sizes = {address: attend.kv_heads for address, attend in attentions(translator.model.plan)}
+    keep = {address: units for address, units in keep.items() if len(units) < sizes[address]}
+    if not keep:
+        raise UserError(f"{model}: no head can go: every attention keeps one, and {share} of all is less than one")
+    try:
+        translator.model = translator.models = without_heads(translator.model, keep)
+    except ValueError as error:
+        raise UserError(f"{model}: {error}") from None
+    _save(translator, folder, keep, out)
+    yield from _told(sizes, keep, before, _measured(translator, pairs, tag))
+    yield f"written to {out}; to train it further: heedful train translate --from {out} ..."
+
+
+def _batches(translator: Translator, pairs: Sequence[Pair], tag: str | None) -> Iterator[Batch]:
+    """Pairs of near lengths together; those of more than `decoding.longest` tokens a side are left out."""
+    longest = translator.decoding.longest
+    rows = [
+        (translator.encode(pair.source, tag)[:-1], translator.tokenizers["target"].encode(pair.target))
+        for pair in pairs
+    ]
+    rows = sorted((row for row in rows if max(map(len, row)) < longest), key=lambda row: (len(row[0]), len(row[1])))
+    device = next(translator.model.parameters()).device
+    for first in range(0, len(rows), BATCH):
+        sources, targets = zip(*rows[first : first + BATCH], strict=True)
+        batch = batch_of(_flat(sources), _flat(targets), device)
+        yield batch.inputs, batch.labels
+
+
+def _flat(rows: Sequence[Sequence[int]]) -> tuple[Ids, Ids]:
+    return np.array([token for row in rows for token in row], np.int64), np.array([len(row) for row in rows], np.int64)
+
+
+def _measured(translator: Translator, pairs: Sequence[Pair], tag: str | None) -> Measured:
+    encode = translator.tokenizers["target"].encode
+    scores = score(translator.model, [(translator.encode(pair.source, tag), encode(pair.target)) for pair in pairs])
+    some = [pairs[number] for number in spread(len(pairs), TRANSLATED)]
+    began = time.monotonic()
+    answers = translator.translate([pair.source for pair in some], tag, translator.options(beam=1))
+    seconds = time.monotonic() - began
+    values = Scorer([[pair.target for pair in some]])([one_line(answer) for answer in answers]).values
+    return Measured(
+        sum(attend.heads for _, attend in attentions(translator.model.plan)),
+        sum(parameter.numel() for parameter in translator.model.parameters()),
+        -sum(one.total for one in scores) / sum(len(one.logprobs) for one in scores),
+        {name: values[name] for name in ("BLEU", "chrF2")},
+        len(some) / seconds,
+    )
+
+
+def _told(
+    sizes: Mapping[str, int], keep: Mapping[str, Sequence[int]], before: Measured, after: Measured
+) -> Iterator[str]:
+    for address, units in keep.items():
+        yield f"{address}: {len(units)} of {sizes[address]} heads stay: {', '.join(map(str, units))}"
+    yield f"heads {before.heads} -> {after.heads}, parameters {before.parameters:,} -> {after.parameters:,}"
+    yield f"loss {before.loss:.3f} -> {after.loss:.3f}"
+    for name, value in before.scores.items():
+        yield f"{name} {value:.2f} -> {after.scores[name]:.2f} (greedy)"
+    yield f"sentences a second {before.speed:.1f} -> {after.speed:.1f} (greedy)"
+
+
+def _save(translator: Translator, folder: Path, keep: Mapping[str, Sequence[int]], out: Path) -> None:
+    """The model folder `out`, whole or not at all."""
+    extra = {name: value for name, value in read_config(folder)[1].items() if name not in ("weights", "seal")}
+    partial = out.with_name(f".tmp-{out.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    assert isinstance(translator.model, Model)
+    try:
+        translator.model.save(partial, extra | {"pruned": {name: list(units) for name, units in keep.items()}})
+        save_tokenizers(partial, translator.tokenizers)
+        partial.rename(out)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written: {error.strerror}") from None
