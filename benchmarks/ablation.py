@@ -54,7 +54,7 @@ class Table:
         run = self.runs / name.replace(" ", "-").replace(",", "")
         seconds = self._pruned(run, CHANGES[name][0]) if "pruned" in name else self._trained(run, CHANGES[name])
         with self.scoring:
-            found = scored(run, self.data / self.given.source, self.data / self.given.target, "")
+            found = scored(run, self.data / self.given.source, self.data / self.given.target)
         translating = round(next(iter(found["seconds of translating"].values())), 1)
         row = {"settings": CHANGES[name], "seconds of steps": seconds, "seconds of translating": translating}
         self.rows[name] = row | found["scores"]

@@ -3,6 +3,7 @@
 python benchmarks/recipe.py recipes/multi30k-en-de.toml multi30k/test_2016_flickr.en multi30k/test_2016_flickr.de
     [--data DIR] [--run RUN: where to train; a finished run there is only scored] [--name NAME: of the figures]
     [--set KEY=VALUE ...] [--moses de: also BLEU of Moses-tokenised, lower-cased text; needs sacremoses]
+    [--tag de: of several target languages, this one]
 """
 
 from __future__ import annotations
@@ -37,16 +38,23 @@ def trained(recipe: Path, run: Path, data: str, settings: list[str]) -> dict[str
         "target tokens": sum(line["tokens"] for line in steps),
         "tokens a second, median": round(sorted(line["speed"] for line in steps)[len(steps) // 2]),
         "peak memory of a process, MB": round(max(line["memory"] for line in steps) / 1e6),
-        "validation loss": journal[-1].get("loss"),
+        "validations": [
+            {name: round(line[name], 4) for name in ("step", "loss", "chrf", "bleu") if line.get(name) is not None}
+            for line in journal
+            if line["kind"] == "validation"
+        ],
     }
 
 
-def scored(run: Path, source: Path, target: Path, moses: str) -> dict[str, Any]:
+def scored(run: Path, source: Path, target: Path, moses: str = "", tag: str | None = None) -> dict[str, Any]:
     """Scores of the run's model on a test set, with signatures; `seconds` of translating with it loaded."""
     from heedful.measure.metrics import Options
     from heedful.tasks.translate.evaluating import evaluate_systems
 
-    found: dict[str, Any] = evaluate_systems([run], [], source, [target], measures=Options(moses=moses)).figures
+    decoding = {} if tag is None else {"tag": tag}
+    found: dict[str, Any] = evaluate_systems(
+        [run], [], source, [target], decoding=decoding, measures=Options(moses=moses)
+    ).figures
     scores = {name: round(one["score"], 2) for name, one in found["systems"][0]["scores"].items()}
     return {"scores": scores, "signatures": found["signatures"], "seconds of translating": found["seconds"]}
 
@@ -61,6 +69,7 @@ def main() -> None:
     parser.add_argument("--name")
     parser.add_argument("--set", dest="settings", action="append", default=[])
     parser.add_argument("--moses", default="")
+    parser.add_argument("--tag")
     given = parser.parse_args()
     if not given.data:
         sys.exit(
@@ -69,7 +78,7 @@ def main() -> None:
     run = given.run or Path(tempfile.mkdtemp()) / "run"
     figures: dict[str, Any] = {"recipe": given.recipe.name, "test": given.source}
     figures |= trained(given.recipe, run, given.data, given.settings)
-    figures |= scored(run, Path(given.data, given.source), Path(given.data, given.target), given.moses)
+    figures |= scored(run, Path(given.data, given.source), Path(given.data, given.target), given.moses, given.tag)
     print(json.dumps(figures, indent=1))
     print(write(f"recipe-{given.name or given.recipe.stem}", figures))
 

@@ -201,7 +201,7 @@ def test_train_on_all_of_it(call: Callable[..., Ended], tmp_path: Path) -> None:
     lines = [text.encode() for text in TEXTS.values() if "\t" not in text and len(text) < 70_000]
     (tmp_path / "a.tsv").write_bytes(b"".join(map(pairs, lines)))
     (tmp_path / "d.tsv").write_bytes(b"".join(line + b"\t" + line + b"\n" for line in lines))
-    settings = [*SETTINGS, "--set", "training.validate_every=1", "--set", "training.samples=50"]
+    settings = [*SETTINGS, "--set", "training.validate_every=1", "--set", "training.validation_sentences=50"]
     ended = call("train", "translate", "--pairs", "a.tsv", "--dev-pairs", "d.tsv", "--out", "run", *settings)
     assert ended.code == 0, ended.err
     assert call("report", "run").code == 0

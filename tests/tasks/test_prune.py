@@ -15,7 +15,7 @@ from heedful.look.importance import importance, least_important
 from heedful.model.pruning import attentions, without_heads
 from heedful.tasks.runs import train
 from heedful.tasks.translate import load
-from heedful.tasks.translate.prune import _batches, _measured, prune
+from heedful.tasks.translate.prune import _batches, _measured, _Pair, prune
 
 from .toy import write_corpus
 
@@ -51,9 +51,12 @@ def test_heads_are_chosen_by_importance(finished: Path, tmp_path: Path) -> None:
     """The half that matters least costs less than the other half."""
     write_corpus(tmp_path, 60, seed=6)
     translator = load(finished)
-    pairs = list(read_parallel(tmp_path / "a.src", tmp_path / "a.tgt"))
+    pairs = [
+        _Pair(pair, translator.encode(pair.source), translator.tokenizers["target"].encode(pair.target))
+        for pair in read_parallel(tmp_path / "a.src", tmp_path / "a.tgt")
+    ]
     model = translator.model
-    found = importance(model, _batches(translator, pairs, None))
+    found = importance(model, _batches(translator, pairs))
     losses = []
     for scores in (found, {address: -one for address, one in found.items()}):
         translator.model = translator.models = without_heads(model, least_important(scores, 0.4))

@@ -6,6 +6,7 @@ the forward pass while the logits are at hand.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,32 +57,36 @@ class GuidedCrossEntropy(torch.autograd.Function):
         exact = torch.float32 if states.device.type == "mps" else torch.float64  # mps has no float64
         loss, nll = (torch.zeros((), dtype=exact, device=states.device) for _ in range(2))
         correct = torch.zeros((), dtype=torch.long, device=states.device)
-        passes, count = 2 if r_drop else 1, len(ids)
-        sums = [torch.empty_like(states), torch.zeros_like(weight, dtype=torch.float32)]
-        sums += [] if bias is None else [torch.zeros_like(bias, dtype=torch.float32)]
+        passes, count, share = 2 if r_drop else 1, len(ids), teacher.share if teacher is not None else 0.0
+        sums = _Sums(states, weight, bias, passes)
+        # Made once: memory that is new for every chunk costs as much as what is done in it.
+        tables = states.new_empty(2 * passes, min(CHUNK, count), len(weight), dtype=torch.float32).unbind(0)
         for begin in range(0, count, CHUNK):
             rows = [slice(at + begin, at + min(begin + CHUNK, count)) for at in (0, count)[:passes]]
             wanted = ids[rows[0], None]
-            said = None if teacher is None else teacher.chances(rows[0])
-            logarithms = [_log_chances(states[some], weight, bias) for some in rows]
+            logarithms = [
+                _log_chances(states[some], weight, bias, place=place[: len(wanted)])
+                for some, place in zip(rows, tables, strict=False)
+            ]
             target = logarithms[0].gather(1, wanted)
             nll -= target.sum(dtype=exact)
             correct += (target >= logarithms[0].amax(-1, keepdim=True)).sum()
-            errors = []
-            chances = [one.exp() for one in logarithms]
-            for one, chance in zip(logarithms, chances, strict=True):
-                cost, error = _plain(one, chance.clone() if r_drop else chance, wanted, smoothing)
-                if teacher is not None and said is not None:
-                    further, correction = _learned(one, said, teacher.temperature)
-                    cost.lerp_(further, teacher.share)
-                    error.lerp_(correction, teacher.share)
-                loss += cost.sum(dtype=exact)
-                errors.append(error)
-            if r_drop:
-                loss += 0.5 * r_drop * _disagree(logarithms, chances, errors, 0.5 * r_drop).sum(dtype=exact)
-            for some, error in zip(rows, errors, strict=True):
-                _add(sums, states, weight, some, error.div_(passes).to(weight.dtype))
-        ctx.save_for_backward(*(part.to(weight.dtype) for part in sums))
+            costs = [_plain(one, wanted, smoothing) for one in logarithms]
+            loss += (1.0 - share) * torch.stack(costs).sum(dtype=exact)
+            corrections = []
+            if teacher is not None:
+                said = teacher.chances(rows[0])
+                learned = [_learned(one, said, teacher.temperature) for one in logarithms]
+                loss += share * torch.stack([further for further, _ in learned]).sum(dtype=exact)
+                corrections = [correction for _, correction in learned]
+            errors, apart = _errors(logarithms, tables[passes:], 1.0 - share, 0.5 * r_drop)
+            loss += 0.5 * r_drop * apart.sum(dtype=exact)
+            for error, correction in zip(errors, corrections, strict=False):
+                error.add_(correction, alpha=share)
+            for error in errors:
+                error.scatter_add_(1, wanted, error.new_full(wanted.shape, (1.0 - share) * (smoothing - 1.0)))
+            sums.add(errors, rows)
+        ctx.save_for_backward(*sums.taken((1.0 - share) * smoothing / weight.shape[0]))
         nll = nll.float()
         ctx.mark_non_differentiable(nll, correct)
         return loss.div_(passes).float(), nll, correct
@@ -92,20 +97,19 @@ class GuidedCrossEntropy(torch.autograd.Function):
         return (*scaled, *[None] * (7 - len(scaled)))
 
 
-def _log_chances(states: Tensor, weight: Tensor, bias: Tensor | None, temperature: float = 1.0) -> Tensor:
-    """Logarithms of the softened chances [n, vocab], in fp32."""
-    logits = torch.nn.functional.linear(states, weight, bias).float()
+def _log_chances(
+    states: Tensor, weight: Tensor, bias: Tensor | None, temperature: float = 1.0, place: Tensor | None = None
+) -> Tensor:
+    """Logarithms of the softened chances [n, vocab], in fp32, in `place` if given."""
+    logits = torch.nn.functional.linear(states, weight, bias)
+    logits = logits.float() if place is None else place.copy_(logits)
     return torch.log_softmax(logits if temperature == 1.0 else logits.div_(temperature), -1, out=logits)
 
 
-def _plain(logarithms: Tensor, chances: Tensor, wanted: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-    """Cross-entropy with label smoothing [n] and its gradient in the logits [n, vocab], in the chances' place."""
-    uniform = smoothing / logarithms.shape[1]
+def _plain(logarithms: Tensor, wanted: Tensor, smoothing: float) -> Tensor:
+    """Cross-entropy with label smoothing [n]."""
     cost = logarithms.gather(1, wanted).mul_(smoothing - 1.0).squeeze(1)
-    if smoothing:
-        cost -= uniform * logarithms.sum(-1)
-        chances -= uniform
-    return cost, chances.scatter_add_(1, wanted, chances.new_full(wanted.shape, smoothing - 1.0))
+    return cost if not smoothing else cost.sub_(logarithms.sum(-1), alpha=smoothing / logarithms.shape[1])
 
 
 def _learned(logarithms: Tensor, said: tuple[Tensor, Tensor], temperature: float) -> tuple[Tensor, Tensor]:
@@ -117,27 +121,63 @@ def _learned(logarithms: Tensor, said: tuple[Tensor, Tensor], temperature: float
     return cost, logarithms.exp().sub_(chances).mul_(temperature)
 
 
-def _disagree(logarithms: list[Tensor], chances: list[Tensor], errors: list[Tensor], weight: float) -> Tensor:
-    """KL(1 || 2) + KL(2 || 1) [n]; `weight` x its gradient in the logits of both passes is added to `errors`.
+def _errors(
+    logarithms: Sequence[Tensor], places: Sequence[Tensor], plain: float, weight: float
+) -> tuple[list[Tensor], Tensor]:
+    """For each pass `plain` x its chances [n, vocab], to which belongs what is subtracted where a class is wanted; for
+    two passes with `weight` x the gradient of KL(1 || 2) + KL(2 || 1), and these [n]. The logarithms are used up;
+    `places` are for the chances.
 
     The gradient of KL(p || q) is p x (d - E_p[d]) in the logits of p, with d = log p - log q, and q - p in those of q.
+    Few passes over the tables: each is as long as all the arithmetic on it.
     """
-    gap, apart = logarithms[0] - logarithms[1], chances[0] - chances[1]
-    expected = []
-    for sign, chance, error in zip((1.0, -1.0), chances, errors, strict=True):
-        pull = chance * gap
-        expected.append(pull.sum(-1, keepdim=True))
-        error.add_(pull.addcmul_(chance, expected[-1], value=-1.0).add_(apart), alpha=sign * weight)
-    return (expected[0] - expected[1]).squeeze(1)
+    chances = [torch.exp(one, out=place[: len(one)]) for one, place in zip(logarithms, places, strict=True)]
+    if len(chances) == 1:
+        return [chances[0].mul_(plain)], chances[0].new_zeros(())
+    gap = logarithms[0].sub_(logarithms[1])
+    first, second = (torch.linalg.vecdot(chance, gap)[:, None] for chance in chances)
+    here = torch.add(plain + weight - weight * first, gap, alpha=weight, out=logarithms[1])
+    here.mul_(chances[0]).sub_(chances[1], alpha=weight)
+    there = torch.sub(plain + weight + weight * second, gap, alpha=weight, out=gap)
+    there.mul_(chances[1]).sub_(chances[0], alpha=weight)
+    return [here, there], (first - second).squeeze(1)
 
 
-def _add(sums: list[Tensor], states: Tensor, weight: Tensor, rows: slice, error: Tensor) -> None:
-    """The gradients that the errors [rows, vocab] of these rows give states, weight and bias."""
-    to_states, to_weight, *to_bias = sums
-    torch.mm(error, weight, out=to_states[rows])
-    if weight.dtype == torch.float32:
-        to_weight.addmm_(error.t(), states[rows])
-    else:
-        to_weight += error.t() @ states[rows]
-    for bias in to_bias:
-        bias += error.sum(0, dtype=torch.float32)
+class _Sums:
+    """Gradients of the summed loss to states [passes x n, width], weight [vocab, width] and bias [vocab]: the mean over
+    the passes of what errors [rows, vocab] give them."""
+
+    def __init__(self, states: Tensor, weight: Tensor, bias: Tensor | None, passes: int) -> None:
+        self.states, self.weight, self.passes = states, weight, passes
+        self.to_states = torch.empty_like(states)
+        self.to_weight = torch.zeros_like(weight, dtype=torch.float32)
+        self.to_bias = None if bias is None else torch.zeros_like(bias, dtype=torch.float32)
+        self.room = weight.new_empty(passes, min(CHUNK, len(states) // passes), len(weight))
+
+    def add(self, errors: list[Tensor], rows: list[slice]) -> None:
+        """The errors of the same examples in each pass, by one product for them all."""
+        count = len(errors[0])
+        for error, place in zip(errors, self.room, strict=True):
+            torch.mul(error, 1.0 / self.passes, out=place[:count])
+        together = self.room[:, :count].reshape(-1, len(self.weight))
+        for some, part in zip(rows, (together @ self.weight).split(count), strict=True):
+            self.to_states[some] = part
+        states = torch.cat([self.states[some] for some in rows])
+        if self.weight.dtype == torch.float32:
+            self.to_weight.addmm_(together.t(), states)
+        else:
+            self.to_weight += together.t() @ states
+        if self.to_bias is not None:
+            self.to_bias += together.sum(0, dtype=torch.float32)
+
+    def taken(self, uniform: float) -> list[Tensor]:
+        """All of them, in the weight's precision, with `uniform` less for every class of every row: what smoothing asks
+        for, the same for all rows and so kept out of the passes over logits."""
+        if uniform:
+            seen, mean = self.states.sum(0, dtype=torch.float32), self.weight.sum(0, dtype=torch.float32)
+            self.to_states -= (uniform / self.passes * mean).to(self.to_states.dtype)
+            self.to_weight -= uniform / self.passes * seen
+            if self.to_bias is not None:
+                self.to_bias -= uniform / self.passes * len(self.states)
+        found = [self.to_states, self.to_weight, *([] if self.to_bias is None else [self.to_bias])]
+        return [part.to(self.weight.dtype) for part in found]

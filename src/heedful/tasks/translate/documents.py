@@ -13,6 +13,7 @@ from ...data.documents import FORMATS, Document
 from ...decode.options import Options
 from ...errors import visible
 from .answers import Answer
+from .lines import LONGEST_LINE
 from .partial import Partial
 from .translator import Translator
 
@@ -35,9 +36,10 @@ def translate_document(
 ) -> tuple[bytes, int]:
     """The document filled, and how many units were. Answers go to `partial` as they come, and are taken from there.
 
-    A unit whose translation lacks what it should have kept is told on standard error by its place in the file.
+    A unit whose translation lacks what it should have kept is told on standard error by its place in the file, and one
+    of more than LONGEST_LINE bytes, which stays as it is.
     """
-    wanted = [number for number, unit in enumerate(document.units) if not unit.translated and unit.text.strip()]
+    wanted = list(_wanted(document))
     found = dict(zip(wanted, _earlier(partial), strict=False))
     left = wanted[len(found) :]
     for first in range(0, len(left), UNITS_AT_A_TIME):
@@ -54,6 +56,18 @@ def translate_document(
         if partial is not None:
             partial.file.flush()
     return document.write(found), len(wanted)
+
+
+def _wanted(document: Document) -> Iterator[int]:
+    """The units to translate."""
+    for number, unit in enumerate(document.units):
+        if unit.translated or not unit.text.strip():
+            continue
+        if len(unit.text.encode("utf-8", "surrogatepass")) <= LONGEST_LINE:
+            yield number
+        else:
+            told = visible(f"{unit.where}: not translated: longer than {LONGEST_LINE} bytes")
+            print(told, file=sys.stderr, flush=True)
 
 
 def _earlier(partial: Partial | None) -> Iterator[str]:

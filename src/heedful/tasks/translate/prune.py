@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,6 +42,14 @@ class Measured:
     speed: float
 
 
+class _Pair(NamedTuple):
+    """A pair, and its ids as the model reads them: source with tag and end, target alone."""
+
+    text: Pair
+    source: list[int]
+    target: list[int]
+
+
 def prune(model: Path, source: Path, target: Path, share: float, out: Path, tag: str | None = None) -> Iterator[str]:
     """Write the model without `share` of its heads to the folder `out`; yields lines that say what that changed.
 
@@ -51,12 +60,15 @@ def prune(model: Path, source: Path, target: Path, share: float, out: Path, tag:
     if not 0.0 < share < 1.0:
         raise UserError(f"the share of heads to remove is {share}; it is more than 0 and less than 1")
     require_new(out)
-    pairs = [pair for pair in read_parallel(resolve(source), resolve(target)) if pair.source and pair.target]
-    if not pairs:
-        raise UserError(f"{source}: no pair to judge the heads by")
+    texts = [pair for pair in read_parallel(resolve(source), resolve(target)) if pair.source and pair.target]
     folder, translator = find(model), load(model)
+    encode, longest = translator.tokenizers["target"].encode, translator.decoding.longest
+    asked = [(text, translator.encode(text.source, tag), encode(text.target)) for text in texts]
+    pairs = [_Pair(*one) for one in asked if max(map(len, one[1:])) <= longest]
+    if not pairs:
+        raise UserError(f"{source}: no pair of at most {longest} tokens a side to judge the heads by")
     before = _measured(translator, pairs, tag)
-    found = importance(translator.model, _batches(translator, pairs, tag))
+    found = importance(translator.model, _batches(translator, pairs))
     keep = least_important(found, share)
     sizes = {address: attend.kv_heads for address, attend in attentions(translator.model.plan)}
     keep = {address: units for address, units in keep.items() if len(units) < sizes[address]}
@@ -71,18 +83,13 @@ def prune(model: Path, source: Path, target: Path, share: float, out: Path, tag:
     yield f"written to {out}; to train it further: heedful train translate --from {out} ..."
 
 
-def _batches(translator: Translator, pairs: Sequence[Pair], tag: str | None) -> Iterator[Batch]:
-    """Pairs of near lengths together; those of more than `decoding.longest` tokens a side are left out."""
-    longest = translator.decoding.longest
-    rows = [
-        (translator.encode(pair.source, tag)[:-1], translator.tokenizers["target"].encode(pair.target))
-        for pair in pairs
-    ]
-    rows = sorted((row for row in rows if max(map(len, row)) < longest), key=lambda row: (len(row[0]), len(row[1])))
+def _batches(translator: Translator, pairs: Sequence[_Pair]) -> Iterator[Batch]:
+    """Pairs of near lengths together."""
+    rows = sorted(pairs, key=lambda pair: (len(pair.source), len(pair.target)))
     device = next(translator.model.parameters()).device
     for first in range(0, len(rows), BATCH):
-        sources, targets = zip(*rows[first : first + BATCH], strict=True)
-        batch = batch_of(_flat(sources), _flat(targets), device)
+        some = rows[first : first + BATCH]
+        batch = batch_of(_flat([pair.source[:-1] for pair in some]), _flat([pair.target for pair in some]), device)
         yield batch.inputs, batch.labels
 
 
@@ -90,10 +97,9 @@ def _flat(rows: Sequence[Sequence[int]]) -> tuple[Ids, Ids]:
     return np.array([token for row in rows for token in row], np.int64), np.array([len(row) for row in rows], np.int64)
 
 
-def _measured(translator: Translator, pairs: Sequence[Pair], tag: str | None) -> Measured:
-    encode = translator.tokenizers["target"].encode
-    scores = score(translator.model, [(translator.encode(pair.source, tag), encode(pair.target)) for pair in pairs])
-    some = [pairs[number] for number in spread(len(pairs), TRANSLATED)]
+def _measured(translator: Translator, pairs: Sequence[_Pair], tag: str | None) -> Measured:
+    scores = score(translator.model, [(pair.source, pair.target) for pair in pairs])
+    some = [pairs[number].text for number in spread(len(pairs), TRANSLATED)]
     began = time.monotonic()
     answers = translator.translate([pair.source for pair in some], tag, translator.options(beam=1))
     seconds = time.monotonic() - began
