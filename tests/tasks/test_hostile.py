@@ -19,6 +19,8 @@ from heedful.tasks.translate import Translator
 from .hostile import BYTES, FILE_NAMES, TEXTS
 
 ALL = {**{name: text.encode() for name, text in TEXTS.items()}, **BYTES}
+LONG = 10_000  # bytes; longer texts are translated in one form always, with everything else by the slow marker
+EACH = [pytest.param(name, marks=pytest.mark.slow) if len(text) > LONG else name for name, text in ALL.items()]
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")  # by a terminal
 SLOWEST = 20.0  # seconds of CPU for any one of them
 
@@ -71,7 +73,7 @@ def pairs(line: bytes) -> bytes:
 FAST = ("--beam", "1", "--max-length", "8", "--no-protect")
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 @pytest.mark.parametrize(
     ("options", "lines"),
     [((), 1), (("--beam", "2", "--best", "2"), 2), (("--json", "--alignment"), 1), (("--scores",), 1)],
@@ -80,8 +82,6 @@ FAST = ("--beam", "1", "--max-length", "8", "--no-protect")
 def test_translate_gives_a_line_for_a_line(
     call: Callable[..., Ended], finished: Path, name: str, options: tuple[str, ...], lines: int
 ) -> None:
-    if options and len(ALL[name]) > 10_000:
-        options = (*options, "--split", "never")  # one piece is enough here; the first form has translated them all
     ended = call("translate", "-m", finished, *FAST, *options, given=around(ALL[name]))
     assert ended.code == 0
     found = ended.out.split(b"\n")
@@ -103,7 +103,7 @@ def test_translate_files(call: Callable[..., Ended], finished: Path, tmp_path: P
     assert (tmp_path / "b.txt").read_bytes().count(b"\n") == 3
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 @pytest.mark.parametrize("suffix", ["tsv", "jsonl", "srt", "vtt", "po", "xlf", "tmx"])
 def test_translate_documents(
     call: Callable[..., Ended], finished: Path, tmp_path: Path, name: str, suffix: str
@@ -135,7 +135,7 @@ def test_translate_documents(
         assert (tmp_path / f"b.{suffix}").read_bytes().startswith(before)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_score(call: Callable[..., Ended], finished: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "a").write_bytes(around(ALL[name]))
     (tmp_path / "b").write_bytes(b"alpha\nbeta\ngamma\n")
@@ -148,7 +148,7 @@ def test_score(call: Callable[..., Ended], finished: Path, tmp_path: Path, name:
                 assert re.search(r"a:2: ", ended.err), ended.err
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_evaluate(call: Callable[..., Ended], tmp_path: Path, name: str) -> None:
     (tmp_path / "a").write_bytes(around(ALL[name]))
     (tmp_path / "b").write_bytes(b"alpha\nbeta\ngamma\n")
@@ -172,7 +172,7 @@ SMALL = [
 SETTINGS = [word for setting in SMALL for word in ("--set", setting)]
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_check(call: Callable[..., Ended], tmp_path: Path, name: str) -> None:
     (tmp_path / "a.tsv").write_bytes(pairs(ALL[name]))
     ended = call("check", "--pairs", "a.tsv", *SETTINGS)
@@ -183,7 +183,7 @@ def test_check(call: Callable[..., Ended], tmp_path: Path, name: str) -> None:
         assert b"a.tsv" in ended.out
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH)
 def test_corpora_made_by_a_model(call: Callable[..., Ended], finished: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "a.txt").write_bytes(around(ALL[name]))
     for command, out in (("distill", "b.tsv"), ("back-translate", "c.jsonl")):
@@ -200,7 +200,8 @@ def test_train_on_all_of_it(call: Callable[..., Ended], tmp_path: Path) -> None:
     """Training, its report and its model card; then the model translates."""
     lines = [text.encode() for text in TEXTS.values() if "\t" not in text and len(text) < 70_000]
     (tmp_path / "a.tsv").write_bytes(b"".join(map(pairs, lines)))
-    (tmp_path / "d.tsv").write_bytes(b"".join(line + b"\t" + line + b"\n" for line in lines))
+    short = [line for line in lines if len(line) < 3_000]  # others are left out of training, but dev is translated
+    (tmp_path / "d.tsv").write_bytes(b"".join(line + b"\t" + line + b"\n" for line in short))
     settings = [*SETTINGS, "--set", "training.validate_every=1", "--set", "training.validation_sentences=50"]
     ended = call("train", "translate", "--pairs", "a.tsv", "--dev-pairs", "d.tsv", "--out", "run", *settings)
     assert ended.code == 0, ended.err

@@ -89,5 +89,5 @@ def test_what_cannot_be_done_is_told(finished: Path, tmp_path: Path) -> None:
         list(prune(finished, tmp_path / "a.src", tmp_path / "a.tgt", 0.5, tmp_path / "other"))
     for name in ("e.src", "e.tgt"):
         (tmp_path / name).write_text("\n\n")
-    with pytest.raises(UserError, match="no pair to judge"):
+    with pytest.raises(UserError, match="no pair of at most 256 tokens"):
         list(prune(finished, tmp_path / "e.src", tmp_path / "e.tgt", 0.5, tmp_path / "other"))

@@ -16,6 +16,7 @@ from ..errors import UserError, visible
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+NO_NAMES = (errno.ENAMETOOLONG, errno.ELOOP)  # asking whether such a file is there fails already
 BROKEN_PIPE = 141  # 128 + SIGPIPE: whoever read our output has gone; say nothing
 
 
@@ -43,10 +44,13 @@ class Commands(TyperGroup):
             _close_output()
             code = BROKEN_PIPE
         except OSError as error:
-            if error.errno not in FULL:
+            if error.errno in NO_NAMES:
+                _tell(f"{error.filename}: {error.strerror}")
+            elif error.errno in FULL:
+                _close_output()
+                _tell(f"the output cannot be written: {error.strerror}; free some space or choose another place")
+            else:
                 raise
-            _close_output()
-            _tell(f"the output cannot be written: {error.strerror}; free some space or choose another place")
             code = 2
         except Exception as error:
             if not hasattr(error, "format_message") or type(error).__name__ == "NoArgsIsHelpError":
