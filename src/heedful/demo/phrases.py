@@ -26,7 +26,8 @@ LANGUAGES = _codes("""
     ar eu bg ca zh hr cs da nl en et fi fr de el he hi hu is it ja ko lv lt no fa pl pt ro ru es sw sv th tr uk
 """)
 SIGNS = _codes("EUR USD GBP CHF SEK PLN CAD INR")
-CURRENCIES = _codes("EUR USD GBP CHF SEK NOK DKK PLN CZK HUF RON TRY INR THB AUD NZD CAD MXN BRL ZAR EGP MAD")
+# All of two decimals, in every edition of CLDR: a rounded amount could be one that is held out.
+CURRENCIES = _codes("EUR USD GBP CHF SEK NOK DKK PLN CZK RON TRY INR THB AUD NZD CAD MXN BRL ZAR EGP MAD")
 LENGTHS = _codes("length-millimeter length-centimeter length-meter length-kilometer length-mile length-foot")
 MASSES = _codes("mass-gram mass-kilogram mass-tonne mass-pound mass-ounce")
 VOLUMES = _codes("volume-milliliter volume-liter volume-cubic-meter volume-gallon")
