@@ -72,7 +72,7 @@ class Table:
             return
         files = []
         for side in (self.given.source, self.given.target):
-            lines = (self.data / side.replace("val", "train")).read_text(encoding="utf-8").split("\n")[:JUDGED]
+            lines = self._training(side).read_text(encoding="utf-8").split("\n")[:JUDGED]
             files.append(self.runs / f"judged-{out.name}{Path(side).suffix}")
             files[-1].write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         self._heedful(
@@ -81,9 +81,14 @@ class Table:
 
     def taught(self) -> None:
         """The training source translated by the plain run."""
-        out, source = self.runs / "taught.tsv", self.data / self.given.source.replace("val", "train")
+        out, source = self.runs / "taught.tsv", self._training(self.given.source)
         if not out.exists():
             self._heedful("corpus", "distill", source, "-m", self.runs / "plain", "-o", out)
+
+    def _training(self, dev: str) -> Path:
+        """The training text beside a file of the dev set."""
+        file = self.data / dev
+        return file.with_name(f"train{file.suffix}")
 
     def _heedful(self, *arguments: str | Path) -> None:
         subprocess.run([sys.executable, "-m", "heedful.cli", *map(str, arguments)], check=True)

@@ -145,7 +145,9 @@ def differences(whole: Path, killed: Path) -> list[str]:
     assert last[1]
     files = [("last checkpoint", path, last[1].folder / path.name)
              for path in sorted(last[0].folder.glob("*.safetensors"))]  # fmt: skip
-    files += [("finished", path, killed / "model" / path.name) for path in sorted((whole / "model").iterdir())]
+    # The card, README.md, tells how long the run took.
+    kept = [path for path in sorted((whole / "model").iterdir()) if path.name != "README.md"]
+    files += [("finished", path, killed / "model" / path.name) for path in kept]
     found += [f"{what}: {a.name}" for what, a, b in files if not b.exists() or a.read_bytes() != b.read_bytes()]
     return found
 

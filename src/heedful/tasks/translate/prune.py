@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...data.parallel import save_tokenizers
 from ...data.readers import Pair, read_parallel, resolve
 from ...decode.scoring import score
 from ...errors import UserError
@@ -22,7 +20,7 @@ from ...model.model import Model
 from ...model.pruning import attentions, without_heads
 from .partial import require_new
 from .shown import one_line
-from .task import batch_of
+from .task import batch_of, save_translator
 from .translator import Translator, find, load
 from .validation import Ids, spread
 
@@ -126,14 +124,10 @@ def _told(
 
 
 def _save(translator: Translator, folder: Path, keep: Mapping[str, Sequence[int]], out: Path) -> None:
-    """The model folder `out`, whole or not at all."""
-    extra = {name: value for name, value in read_config(folder)[1].items() if name not in ("weights", "seal")}
-    partial = out.with_name(f".tmp-{out.name}")
-    shutil.rmtree(partial, ignore_errors=True)
+    """The new model: all that the old one's config.json says of the task, and which heads stay."""
+    extra = {name: value for name, value in read_config(folder)[1].items() if name != "weights"}
     assert isinstance(translator.model, Model)
     try:
-        translator.model.save(partial, extra | {"pruned": {name: list(units) for name, units in keep.items()}})
-        save_tokenizers(partial, translator.tokenizers)
-        partial.rename(out)
+        save_translator(out, translator.model, extra | {"pruned": dict(keep)}, translator.tokenizers)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror}") from None

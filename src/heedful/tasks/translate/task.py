@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,12 +174,17 @@ class Translation:
             "seen": self._seen(),
             "tokenizers": {side: tokenizer.fingerprint for side, tokenizer in self.tokenizers.items()},
         }
-        partial = run / ".tmp-model"
-        shutil.rmtree(partial, ignore_errors=True)
-        model.save(partial, extra)
-        save_tokenizers(partial, self.tokenizers)
-        shutil.rmtree(run / "model", ignore_errors=True)
-        partial.rename(run / "model")
+        save_translator(run / "model", model, extra, self.tokenizers)
+
+
+def save_translator(folder: Path, model: Model, extra: Mapping[str, Any], tokenizers: dict[str, Tokenizer]) -> None:
+    """A model's folder, in the place of what was there, whole or not at all."""
+    partial = folder.with_name(f".tmp-{folder.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save(partial, extra)
+    save_tokenizers(partial, tokenizers)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
 
 
 def _twice(given: TokenInput) -> TokenInput:
