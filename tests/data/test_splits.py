@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from heedful.config import parse_recipe
+from heedful.config import parse_recipe, read_recipe
 from heedful.data.splits import Splits, splits
 from heedful.errors import UserError
 
+RECIPES = Path(__file__).parents[2] / "recipes"
 FILES = ['data.source=["a"]', 'data.target=["b"]', 'data.pairs=["c.tsv"]']
 
 
@@ -67,3 +70,10 @@ def test_weighted_files_are_corpora_with_one_dev() -> None:
 def test_what_does_not_go_together_is_told(settings: list[str], words: str) -> None:
     with pytest.raises(UserError, match=words):
         found(*settings)
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_recipes_name_files_that_go_together(recipe: Path) -> None:
+    one = splits(read_recipe(recipe).data)
+    assert {corpus.tag for corpus in one.dev} == {corpus.tag for corpus in one.train}
+    assert not one.held_out
