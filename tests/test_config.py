@@ -22,6 +22,13 @@ def write(folder: Path, text: str | bytes) -> Path:
     return file
 
 
+def test_what_an_option_set_is_told_of_the_option(tmp_path: Path) -> None:
+    file = write(tmp_path, "[training]\nrate = 1e-3")
+    with pytest.raises(UserError, match=r"^--set: training\.rate: expected float, got str"):
+        read_recipe(file, ["training.rate=abc"])
+    assert read_recipe(file, ["training.limit=90"]).training.limit == "90"
+
+
 def test_an_empty_recipe_is_the_defaults(tmp_path: Path) -> None:
     assert read_recipe(write(tmp_path, "")) == Recipe()
 
@@ -50,7 +57,7 @@ def test_an_empty_recipe_is_the_defaults(tmp_path: Path) -> None:
         ("[model]\npreset = 'vilbert'\ntext_before = [1]", "does not make a plan"),
         ("training = 3", "training"),
         ("[training]\nsteps = 'many'", "training.steps"),
-        ("[training]\nschedule = 'nom'", "training.schedule"),
+        ("[training]\nschedule = 'nom'", "'nom'; one of: noam, inverse-sqrt, cosine, linear, constant"),
         ("[training]\nlimit = '20 minutes'", "write 90s, 20m or 2h"),
         ("[training]\ndevice = 'gpu'", "known: auto"),
         ("[training]\nbetas = [0.9, 1.0]", "training.betas"),

@@ -29,6 +29,13 @@ def test_one_source_serves_all_targets() -> None:
     assert (found["data.dev_source"], found["data.dev_target"]) == (["d.en", "d.en"], ["d.fr", "d.de"])
 
 
+def test_one_source_serves_all_tests() -> None:
+    files = given(target=["de=a", "fr=b"], source=["s"], test_source=["t.en"], test_target=["de=t.de", "fr=t.fr"])
+    found = by_language("de,fr", files)
+    assert (found["data.test_source"], found["data.test_target"]) == (["t.en", "t.en"], ["t.de", "t.fr"])
+    assert by_language("de,fr", given(test_pairs=["a.tsv"]))["data.test_pairs"] == ["a.tsv"]
+
+
 def test_targets_come_before_pairs() -> None:
     found = by_language("de,fr", given(source=["a"], target=["fr=b"], pairs=["de=c.tsv", "fr=d.tsv"]))
     assert (found["data.target"], found["data.pairs"]) == (["b"], ["c.tsv", "d.tsv"])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heedful.data.batches import MOST_OTHER, Batches, shares
+from heedful.data.batches import MOST_OTHER, Batches
 from heedful.errors import UserError
 
 
@@ -94,9 +94,3 @@ def test_one_stream_and_a_wrong_budget():
     assert sorted(np.concatenate(Batches(examples, 64, seed=1).epoch(0)).tolist()) == list(range(50))
     with pytest.raises(UserError, match=r"training\.batch_tokens = 0 is below 1"):
         Batches(examples, 0, seed=1)
-
-
-def test_shares_are_disjoint_and_equal():
-    batches = [np.array([n]) for n in range(7)]
-    got = [shares(batches, rank, 3) for rank in range(3)]
-    assert [[int(batch[0]) for batch in one] for one in got] == [[0, 3], [1, 4], [2, 5]]

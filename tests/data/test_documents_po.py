@@ -116,10 +116,20 @@ def test_strange_layout_stays():
     assert filled(two, "1", "2") == b'msgid "a"\rmsgstr "1"\ndomain "other"\nmsgid "b" msgstr "2"'
 
 
+def test_only_the_flag_fuzzy_goes():
+    for flags, left in (
+        (b"#,c-format\n#, fuzzy\n", b"#,c-format\n"),
+        (b"#, fuzzy,  c-format\r\n", b"#,  c-format\r\n"),
+        (b"#,c-format,fuzzy, no-wrap\n", b"#,c-format, no-wrap\n"),
+        (b"#, fuzzy\n#, c-format\n", b"#, c-format\n"),
+    ):
+        assert filled(flags + b'msgid "a"\nmsgstr ""\n', "x") == left + b'msgid "a"\nmsgstr "x"\n'
+
+
 def test_plural_forms_follow_the_header():
     entry = b'msgid "a"\nmsgid_plural "b"\nmsgstr[0] ""\nmsgstr[1] "x"\n'
     kinds = [(u.text, u.form, u.translated) for u in open_document(Path("a.po"), catalogue(entry, plurals=1)).units]
-    assert kinds == [("a", 0, False), ("b", 1, True)]  # what is there stays
+    assert kinds == [("b", 0, False), ("b", 1, True)]  # one form for any number; what is there stays
     kinds = [(u.text, u.form, u.translated) for u in open_document(Path("a.po"), catalogue(entry, plurals=4)).units]
     assert kinds == [("a", 0, False), ("b", 1, True), ("b", 2, False), ("b", 3, False)]
     out = filled(catalogue(entry, plurals=4).replace(b"\n", b"\r\n"), "0", "2", "3")

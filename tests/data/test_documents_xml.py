@@ -80,6 +80,8 @@ def test_languages_of_tmx():
     assert [u.text for u in opened("a.tmx", two, target_language=None).units] == ["zero", "one", "two"]
     assert [u.translation.text for u in opened("a.tmx", two, target_language="FR").units] == ["", "un", "deux"]
     assert opened("a.tmx", two).write({0: "null"}).count(b'<tuv xml:lang="de"><seg>null</seg></tuv>') == 1
+    turned = tmx("de:eins|en:one", header='<header srclang="*all*"/>')
+    assert [u.text for u in opened("a.tmx", turned).units] == ["one"]  # what is asked for is not the source
     both = tmx("pt:a|pt-BR:b|pt-PT:c|en:d")
     assert opened("a.tmx", both, target_language="pt-br").units[0].translation.text == "b"
     assert "no language but en; name the target" in refused("a.tmx", tmx("en:a"), target_language=None)

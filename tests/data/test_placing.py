@@ -14,7 +14,7 @@ from heedful.data.lexicon import learn_lexicon
 from heedful.data.parallel import load_tokenizers, prepare
 from heedful.data.placing import SECOND, Alternating, Placing
 from heedful.data.shards import Sampling, Shards, build_shards
-from heedful.text.placeholders import Marked, words
+from heedful.text.placeholders import Marked, encode, legible, words
 from heedful.text.tokenizer import Tokenizer, train_tokenizer
 
 NOUNS = {"dog": "Hund", "cat": "Katze", "house": "Haus", "tree": "Baum", "street": "Straße", "boat": "Boot"}
@@ -151,3 +151,19 @@ def test_what_is_prepared(tmp_path: Path, settings: list[str], streams: int) -> 
     assert len(Shards.open(tmp_path / "data" / "dev-0").streams) == 2
     count = len(load_tokenizers(tmp_path / "data")["source"].placeholders)
     assert count == (0 if settings == ["tokenizer.placeholders=0"] else 16)
+
+
+def test_another_form_of_tokenizer_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    """Prepared data stay when a run is refused; the next one in that folder may share its vocabulary."""
+    for side, suffix in enumerate(("src", "tgt")):
+        (tmp_path / f"a.{suffix}").write_text("".join(pair[side] + "\n" for pair in PAIRS), "utf-8")
+    files = [f'data.source=["{tmp_path}/a.src"]', f'data.target=["{tmp_path}/a.tgt"]', "tokenizer.size=400"]
+    for joint in ("false", "true", "false"):
+        prepare(parse_recipe({}, [*files, f"tokenizer.joint={joint}"]), tmp_path / "data")
+        found = load_tokenizers(tmp_path / "data")
+        assert (found["source"] is found["target"]) == (joint == "true")
+
+
+def test_a_reader_sees_where_placeholders_stand() -> None:
+    tokenizer = train_tokenizer(["open now"], size=320, placeholders=2)
+    assert legible(tokenizer, encode(tokenizer, Marked(("open ", " now", ""), (2, 1)))) == "open⟨2⟩ now⟨1⟩"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from heedful.config import parse_recipe
-from heedful.data.parallel import prepare
+from heedful.data.parallel import load_tokenizers, prepare
 from heedful.data.selection import Chosen, read_accounts, select
 from heedful.data.shards import Shards
 from heedful.data.splits import splits
@@ -60,6 +60,25 @@ def test_no_held_out_pair_is_trained_on(tmp_path: Path, duplicates: bool) -> Non
     assert set(train) | set(dev) == set(pairs)
     lost = sum(dropped.count for dropped in chosen["train-0"].dropped)
     assert len(train) + len(dev) + lost == 90
+
+
+def test_no_held_out_pair_is_trained_on_from_another_corpus(tmp_path: Path) -> None:
+    files = [write(tmp_path / name, some) for name, some in (("a.tsv", good(30)), ("b.tsv", good(40, 10)))]
+    settings = [f"data.pairs={json.dumps(files)}", "data.weights=[1.0, 1.0]", "cleaning.duplicates=false"]
+    chosen = select_from(*settings, "data.hold_out=9")
+    held = {pair for name in ("dev-0", "dev-1") for pair in texts(chosen[name])}
+    assert len(held) > 9
+    for name in ("train-0", "train-1"):
+        assert not held & set(texts(chosen[name]))
+
+
+def test_the_vocabulary_is_of_all_corpora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heedful.data.parallel.READ_FOR_TOKENIZER", 50)
+    others = [(f"{source} {number}", "ж" * 9) for number, (source, _) in enumerate(good(60))]
+    files = [write(tmp_path / name, some) for name, some in (("a.tsv", good(300)), ("b.tsv", others))]
+    settings = [f"data.pairs={json.dumps(files)}", 'data.tags=["de", "ru"]', "tokenizer.size=330", "data.hold_out=5"]
+    prepare(parse_recipe({}, [*settings, "tokenizer.placeholders=0"]), tmp_path / "data")
+    assert "ж" in load_tokenizers(tmp_path / "data")["target"].ids
 
 
 def test_what_is_held_out_of_a_clean_corpus_does_not_depend_on_the_rules(tmp_path: Path) -> None:

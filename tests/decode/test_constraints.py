@@ -289,7 +289,7 @@ def test_nothing_may_be_said() -> None:
         ({"max_length": 4}, Wanted(required=(((5, 6, 7),), ((8, 9),))), "take 5 tokens, and its longest answer has 4"),
         ({"max_length": 4}, Wanted(prefix=(5, 6, 7, 8, 9)), "take 5 tokens, and its longest answer has 4"),
         ({"max_length": 4, "beam": 2}, Wanted(once=(5, 6, 7, 8)), "take 5 tokens, and its longest answer has 4"),
-        ({"min_length": 20, "max_length": 10}, None, "input 0: min_length = 20, and its longest answer has 10"),
+        ({"min_length": 20, "max_length": 10}, None, "min_length = 20 is above max_length = 10"),
         ({"banned_phrases": ((),)}, None, "banned phrase"),
         ({"banned_phrases": ((5, 99),)}, None, "token id 99"),
         ({"banned_phrases": ((5, END),)}, None, "banned phrase"),

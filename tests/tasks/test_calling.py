@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from heedful.decode.options import Hypothesis
+from heedful.decode.sampling import Sampling
 from heedful.errors import UserError
 from heedful.tasks.translate import Translator, calling
+from heedful.tasks.translate.answers import Alternative, Answer, Draft
+from heedful.tasks.translate.demands import least_risky
 from heedful.tasks.translate.request import Request
 from heedful.tasks.translate.shown import Aligned, Show
 
@@ -184,6 +190,21 @@ def test_demands(translator: Translator) -> None:
         translator.answer(["alpha"], require=[" "])
 
 
+def test_what_is_demanded_may_hold_numbers_and_be_long(translator: Translator) -> None:
+    """The search that may say no other digit than the source's leaves what is demanded alone."""
+    assert translator.answer(["alpha beta"], prefix="kappa 3: ")[0].text.startswith("kappa 3:")
+    assert "24 iota" in translator.answer(["alpha 7"], require=["24 iota "])[0].text
+    long = " ".join(["kappa"] * 90)
+    assert translator.answer(["alpha"], prefix=long)[0].text.startswith(long)
+
+
+def test_a_short_text_has_a_long_answer_where_that_is_asked(translator: Translator) -> None:
+    answer = translator.answer(["alpha"], None, translator.options(min_length=70))[0]
+    assert len(answer.tokens) >= 70
+    with pytest.raises(UserError, match="min_length = 9 is above max_length = 5"):
+        translator.options(min_length=9, max_length=5)
+
+
 def test_the_least_risk_is_one_of_the_answers(translator: Translator) -> None:
     options = translator.options(beam=6, best=6)
     answer = translator.answer(["alpha beta gamma"], None, options)[0]
@@ -191,8 +212,28 @@ def test_the_least_risk_is_one_of_the_answers(translator: Translator) -> None:
     least = translator.answer(["alpha beta gamma"], None, translator.options(beam=6), mbr=6)[0]
     assert least.text in texts
     assert not least.alternatives
-    with pytest.raises(UserError, match="leave --mbr out"):
-        Request(translator, {"mbr": 4}, Show(alignment=True))
+    assert least.text == "".join(translator.tokenizers["target"].decode(least.pieces[0].hypothesis.ids))
+
+
+def test_samples_count_as_often_as_they_are_drawn() -> None:
+    """The likeliest of all is one of five; three are alike."""
+    drafts = [
+        Draft(text, ((([], Hypothesis([], score, True, [score]))),))
+        for text, score in (("xyz", -1.0), ("alpha beta", -9.0), ("alpha beta", -9.0), ("alpha bet", -9.5), ("q", -9.9))
+    ]
+    assert least_risky(drafts, drawn=True)[0].text == "alpha beta"
+    assert least_risky(drafts, drawn=False)[0].text == "xyz"
+    marred = [draft._replace(problems=("7 is missing",)) if draft.text == "alpha beta" else draft for draft in drafts]
+    assert least_risky(marred, drawn=True)[0].text == "alpha bet"
+
+
+def test_samples_of_sentences_make_samples_of_the_text(translator: Translator) -> None:
+    sampled = translator.options(sampling=Sampling(seed=3, temperature=2.0))
+    answer = translator.answer(["Alpha beta. Gamma delta."], None, sampled, best=4, split="always")[0]
+    texts = [answer.text, *(other.text for other in answer.alternatives)]
+    assert len(texts) == len(set(texts)) > 1
+    scores = [answer.score, *(other.score for other in answer.alternatives)]
+    assert scores == sorted(scores, reverse=True)
 
 
 def test_the_same_model_twice_is_that_model(finished: Path) -> None:
@@ -201,6 +242,108 @@ def test_the_same_model_twice_is_that_model(finished: Path) -> None:
     calling.call([], [finished, finished], None, {}, form="text", alignment=False, marks="stderr", watch=False,
                  terminal=False, lines=io.BytesIO(TEXT), out=out)  # fmt: skip
     assert out.getvalue().decode().split("\n") == alone
+
+
+def test_a_text_is_sampled_alike_wherever_it_stands(finished: Path) -> None:
+    asked: dict[str, Any] = {"sample": True, "temperature": 2.0, "seed": 5}
+    lines = call(finished, stdin=TEXT, **asked)
+    turned = b"".join(line + b"\n" for line in TEXT.split(b"\n")[:-1][::-1])
+    assert call(finished, stdin=turned, **asked)[:-1] == lines[:-1][::-1]
+    assert call(finished, stdin=TEXT, watch=True, **asked) == lines
+    assert call(finished, stdin=TEXT, **(asked | {"seed": 6})) != lines
+
+
+def test_every_alternative_tells_what_it_lacks(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Alternative("zwei", -1.0, -2.0, ("7 is missing",))
+    monkeypatch.setattr(Translator, "answer", lambda *given, **named: [Answer("eins", -0.5, alternatives=[other])])
+    out = io.BytesIO()
+    Request(translator, {}, Show("best", marks="text")).stream(io.BytesIO(b"a\n"), out)
+    assert out.getvalue() == b"1\t-0.5000\teins\n1\t-1.0000\t[check: 7 is missing] zwei\n"
+    Request(translator, {}, Show("best")).stream(io.BytesIO(b"a\n"), io.BytesIO())
+    assert "line 1, alternative 2: check the translation: 7 is missing" in capsys.readouterr().err
+
+
+def test_what_does_not_go_together_is_told(finished: Path, text: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--watch shows"):
+        call(finished, [text], watch=True)
+    with pytest.raises(UserError, match="leave --best out"):
+        call(finished, stdin=TEXT, form="best", best=2, alignment=True)
+    os.mkfifo(tmp_path / "pipe")
+    writer = os.open(tmp_path / "pipe", os.O_RDWR)  # so that nobody waits
+    with pytest.raises(UserError, match="pipe: not a regular file"):
+        call(finished, [tmp_path / "pipe"], tmp_path / "out")
+    os.close(writer)
+    (tmp_path / "a.po.gz").write_bytes(gzip.compress(PO))
+    with pytest.raises(UserError, match="unpack it first"):
+        call(finished, [tmp_path / "a.po.gz"])
+
+
+def test_packed_files_and_byte_order_marks(finished: Path, tmp_path: Path) -> None:
+    lines = call(finished, stdin=TEXT)
+    assert call(finished, stdin=b"\xef\xbb\xbf" + TEXT) == lines
+    (tmp_path / "text.gz").write_bytes(gzip.compress(b"\xef\xbb\xbf" + TEXT))
+    assert call(finished, [tmp_path / "text.gz"]) == lines
+    (tmp_path / "text.gz").write_bytes(gzip.compress(TEXT)[:-9])
+    with pytest.raises(UserError, match=r"text\.gz: damaged gzip file"):
+        call(finished, [tmp_path / "text.gz"])
+
+
+def test_standard_input_is_written_whole_or_not_at_all(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, calls = Translator.answer, [0]
+
+    def stopping(self: Translator, *given: Any, **named: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 2:
+            raise KeyboardInterrupt
+        return answer(self, *given, **named)
+
+    monkeypatch.setattr(Translator, "answer", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        call(finished, output=tmp_path / "out", stdin=TEXT * 200)
+    assert not (tmp_path / "out").exists()
+    call(finished, output=tmp_path / "out", stdin=TEXT)
+    assert (tmp_path / "out").read_bytes().count(b"\n") == 4
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_resumed_translation_has_the_same_terminology(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many, terms = tmp_path / "many", tmp_path / "terms.tsv"
+    many.write_bytes(TEXT)
+    terms.write_text("alpha\tomega\n", "utf-8")
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Translator, "answer", lambda *given, **named: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            call(finished, [many], tmp_path / "out", terms=terms)
+    terms.write_text("alpha\tpsi\n", "utf-8")
+    with pytest.raises(UserError, match="another translation"):
+        call(finished, [many], tmp_path / "out", terms=terms)
+
+
+TMX = b"""<?xml version="1.0" encoding="UTF-8"?>
+<tmx version="1.4"><header srclang="en"/><body>
+<tu><tuv xml:lang="en"><seg>alpha beta</seg></tuv><tuv xml:lang="fr"><seg>bonjour</seg></tuv></tu>
+<tu><tuv xml:lang="en"><seg>gamma</seg></tuv><tuv xml:lang="de"><seg>drei</seg></tuv></tu>
+</body></tmx>
+"""
+
+
+def test_of_a_memory_with_several_languages_one_is_named(finished: Path, tmp_path: Path) -> None:
+    """Also to a model that has one target language, and so no tags."""
+    file = tmp_path / "memory.tmx"
+    file.write_bytes(TMX)
+    with pytest.raises(UserError, match="name source and target language"):
+        call(finished, [file])
+    filled = "\n".join(call(finished, [file], tag="de"))
+    assert filled.count('xml:lang="de"') == 2
+    assert "bonjour" in filled
+    with pytest.raises(UserError, match="one target language"):
+        call(finished, stdin=TEXT, tag="de")
 
 
 PO = b"""msgid ""
@@ -236,6 +379,22 @@ def test_a_document_is_filled_and_nothing_else_changes(
         call(finished, [file, file])
     with pytest.raises(UserError, match="translations only"):
         call(finished, [file], form="json")
+
+
+def test_white_space_around_an_entry_stays(finished: Path, tmp_path: Path) -> None:
+    """A program puts such texts together with others."""
+    file = tmp_path / "a.po"
+    file.write_bytes(PO.replace(b'"alpha beta"', b'"  alpha beta: "').replace(b'"gamma %s"', b'"gamma\\n"'))
+    filled = "\n".join(call(finished, [file]))
+    assert re.search(r'msgstr "  \S.*\S "', filled)
+    assert re.search(r'msgstr "\S.*\S\\n"', filled)
+
+
+def test_lines_of_a_text_are_translated_one_by_one(translator: Translator) -> None:
+    """No model has seen a line end: texts to train on are lines."""
+    lines = translator.translate(["alpha beta", "gamma {x}", "delta"])
+    assert translator.translate(["alpha beta\n\n  gamma {x}\ndelta\n"]) == [f"{lines[0]}\n\n  {lines[1]}\n{lines[2]}"]
+    assert "\n" in translator.translate(["alpha <a\nb> beta"])[0]  # a tag may go on over a line end
 
 
 def test_an_interrupted_document_goes_on(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,10 +435,29 @@ def test_problems_are_marked(translator: Translator, monkeypatch: pytest.MonkeyP
 def test_words_are_shown_as_they_are_decoded(translator: Translator) -> None:
     from heedful.tasks.translate.watching import so_far
 
-    seen = list(so_far(translator, "alpha beta gamma", None, translator.options()))
+    seen = list(so_far(translator, "alpha beta gamma", None, translator.options(), {}))
     assert seen
     assert seen[-1] == translator.translate(["alpha beta gamma"])[0]
-    assert list(so_far(translator, "call 7", None, translator.options())) == []
+    assert list(so_far(translator, "call 7", None, translator.options(), {})) == []
+    assert list(so_far(translator, "alpha", None, translator.options(), {"prefix": "x"})) == []
+
+
+def test_a_prompt_is_no_part_of_the_output(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = iter(["alpha beta", "gamma"])
+
+    def typing(prompt: str) -> str:
+        assert prompt == "", "standard output is no terminal here"
+        line = next(typed, None)
+        if line is None:
+            raise EOFError
+        return line
+
+    monkeypatch.setattr("builtins.input", typing)
+    lines = call(finished, terminal=True)
+    assert lines == call(finished, stdin=b"alpha beta\ngamma\n")
+    assert capsys.readouterr().err.count("> ") == 3
 
 
 def test_watching_gives_the_same_lines(finished: Path) -> None:

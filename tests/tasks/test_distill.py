@@ -20,7 +20,6 @@ from heedful.tasks.runs import train
 from heedful.tasks.translate import Translator, load, make_corpus
 from heedful.tasks.translate.distill import write_corpus
 from heedful.tasks.translate.lines import LONGEST_LINE
-from heedful.train.lock import Lock
 
 from . import test_translate
 
@@ -78,7 +77,7 @@ def test_a_source_becomes_pairs(translator: Translator, given: Path, tmp_path: P
     assert pairs == list(zip(LINES, answers, strict=True))
     write_corpus(translator, given, tmp_path / "out.txt", options=varied(translator))
     assert (tmp_path / "out.txt").read_bytes() == "".join(answer + "\n" for answer in answers).encode()
-    assert not list(tmp_path.glob(".*"))
+    assert sorted(path.name for path in tmp_path.glob("out*")) == ["out.jsonl", "out.tsv", "out.txt"]
 
 
 def test_a_target_becomes_pairs_with_a_mark(translator: Translator, given: Path, tmp_path: Path) -> None:
@@ -146,7 +145,7 @@ def test_interrupted_it_goes_on_to_the_same_bytes(
     with pytest.raises(Stop):
         write_corpus(stopping(translator, at), given, tmp_path / "out.tsv", options=options)
     assert not (tmp_path / "out.tsv").exists()
-    partial = tmp_path / ".out.tsv.partial" / "lines"
+    partial = tmp_path / "out.tsv.part"
     assert partial.read_bytes().count(b"\n") == 3 * (at - 1)
     with partial.open("ab") as file:
         file.write(torn)
@@ -154,17 +153,15 @@ def test_interrupted_it_goes_on_to_the_same_bytes(
     write_corpus(translator, given, tmp_path / "out.tsv", options=options, say=lambda done, total: asked.append(done))
     assert asked == [3, 6, 8][at - 1 :]
     assert (tmp_path / "out.tsv").read_bytes() == (tmp_path / "whole.tsv").read_bytes()
-    assert not list(tmp_path.glob(".*"))
+    assert not list(tmp_path.glob("out.tsv.*"))
 
 
 def test_what_was_begun_otherwise_is_not_gone_on_with(translator: Translator, given: Path, tmp_path: Path) -> None:
     options = varied(translator)
     with pytest.raises(Stop):
         write_corpus(stopping(translator, 2), given, tmp_path / "out.tsv", options=options)
-    with pytest.raises(UserError, match=r"\.out\.tsv\.partial: holds what was made from another text, model or op"):
+    with pytest.raises(UserError, match=r"out\.tsv\.part: is the beginning of another translation"):
         write_corpus(translator, given, tmp_path / "out.tsv", options=translator.options(beam=2))
-    with Lock(tmp_path / ".out.tsv.partial", doing="made"), pytest.raises(UserError, match="is being made by process"):
-        write_corpus(translator, given, tmp_path / "out.tsv", options=options)
     write_corpus(translator, given, tmp_path / "out.tsv", options=options)
 
 

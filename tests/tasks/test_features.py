@@ -345,6 +345,17 @@ def test_a_checkpoint_is_a_model(given: Path, tmp_path: Path, ema: str) -> None:
         load_checkpoint(out, 15)
 
 
+def test_a_checkpoint_of_two_corpora_of_a_language(given: Path, tmp_path: Path) -> None:
+    settings = settings_of(given, 'data.tags=["de", "de"]')
+    files = {"data.source": "a.src", "data.target": "a.tgt"}
+    where = given.parent
+    doubled = [f'{key}=["{where}/{name}", "{where}/{name}"]' for key, name in files.items()]
+    out = run(tmp_path / "run", [*settings, *doubled], steps=5)
+    one, other = load_all([out, out / "checkpoints" / "step-00000005"])
+    assert one.tags == other.tags == ("de",)
+    assert "translates into de." in (out / "model" / "README.md").read_text("utf-8")
+
+
 def test_models_of_other_words_do_not_decode_together(given: Path, tmp_path: Path) -> None:
     (tmp_path / "text").mkdir()
     other = run(tmp_path / "other", [*write_corpus(tmp_path / "text", seed=9), "tokenizer.size=300"], steps=1)

@@ -39,6 +39,28 @@ def test_another_translation_is_not_mixed_in(tmp_path: Path) -> None:
     assert (tmp_path / "out.txt.part").read_bytes() == b"one\n"
 
 
+def test_one_process_at_a_time_writes(tmp_path: Path) -> None:
+    out = tmp_path / "out.txt"
+    with Partial(out, JOB) as partial:
+        partial.file.write(b"one\n")
+        partial.file.flush()
+        with pytest.raises(UserError, match="another process is writing it"):
+            Partial(out, JOB)
+        assert (tmp_path / "out.txt.part").read_bytes() == b"one\n"
+        partial.finish()
+    with pytest.raises(UserError, match="exists already"):
+        Partial(out, JOB)
+
+
+def test_what_is_not_known_again_begins_anew(tmp_path: Path) -> None:
+    out = tmp_path / "out.txt"
+    for _ in range(2):
+        with Partial(out, None) as partial:
+            assert partial.lines == 0
+            partial.file.write(b"one\n")
+    assert (tmp_path / "out.txt.part").read_bytes() == b"one\n"
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "out.txt").write_bytes(b"mine")
     with pytest.raises(UserError, match="exists already"):

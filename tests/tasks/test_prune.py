@@ -47,6 +47,17 @@ def test_half_of_the_heads_go_and_the_change_is_told(finished: Path, tmp_path: P
     }
 
 
+def test_pruned_again_it_knows_all_that_went(finished: Path, tmp_path: Path) -> None:
+    pruned(finished, tmp_path)
+    first = json.loads((tmp_path / "small" / "config.json").read_bytes())["pruned"]
+    (tmp_path / "again").mkdir()
+    pruned(tmp_path / "small", tmp_path / "again", 0.3)
+    second = json.loads((tmp_path / "again" / "small" / "config.json").read_bytes())["pruned"]
+    assert second.keys() >= first.keys()
+    assert all(set(second[where]) <= set(units) for where, units in first.items())
+    assert sum(map(len, second.values())) < sum(map(len, first.values())) + 4 * (len(second) - len(first))
+
+
 def test_heads_are_chosen_by_importance(finished: Path, tmp_path: Path) -> None:
     """The half that matters least costs less than the other half."""
     write_corpus(tmp_path, 60, seed=6)

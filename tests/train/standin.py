@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass, field
@@ -157,7 +158,8 @@ def command(folder: Path, pause: float, training: dict[str, object]) -> int:
 
 
 def child(folder: Path, pause: float, training: dict[str, object]) -> None:
-    """`command` in a forked process."""
+    """`command` in a forked process, which hears signals also where the tests themselves run in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:

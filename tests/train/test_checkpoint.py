@@ -209,6 +209,22 @@ def test_nothing_good_is_an_error(tmp_path: Path) -> None:
         checkpoint.newest(tmp_path, warn=lambda line: None)
 
 
+def test_a_damaged_one_does_not_count_as_the_newest(tmp_path: Path) -> None:
+    """Else, where one is kept, what is saved after going back from it would be pruned at once."""
+    for step in (5, 10):
+        publish(tmp_path, step)
+    (tmp_path / "checkpoints" / "step-00000010" / "model.safetensors").write_bytes(b"x")
+    quiet = lambda line: None
+    found = checkpoint.newest(tmp_path, quiet, sweep=False)
+    assert found
+    assert (found.step, checkpoint.published(tmp_path)) == (5, [5, 10])
+    assert checkpoint.newest(tmp_path, quiet)
+    publish(tmp_path, 7)
+    checkpoint.prune(tmp_path, keep=1)
+    assert checkpoint.published(tmp_path) == [7]
+    assert check(tmp_path, (7,)) == 7
+
+
 def test_publishing_a_step_again(tmp_path: Path) -> None:
     folder = publish(tmp_path, 5)
     before = (folder / "model.safetensors").stat().st_ino

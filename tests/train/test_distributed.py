@@ -7,31 +7,39 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import standin
 import torch
+from safetensors.torch import load_file, save_file
 from standin import FORKS, finished, step_loop
 
 from heedful.train import checkpoint, distributed
 from heedful.train.journal import exact, read
+from heedful.train.loop import train
 
 COMMAND = [sys.executable, standin.__file__]
 
 
 def rank(number: int, port: int, folder: Path, options: dict[str, object]) -> None:
-    """One of two ranks, in a forked process, with the environment that torchrun would set."""
+    """One of two ranks, in a forked process."""
+    join(number, port)
+    standin.child(folder, 0.0, options)
+
+
+def join(number: int, port: int) -> None:
+    """The environment that torchrun would set."""
     os.environ |= {
         "RANK": str(number), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
         "GLOO_SOCKET_IFNAME": "lo",
     }  # fmt: skip
-    standin.child(folder, 0.0, options)
 
 
-def two_ranks(folder: Path, **options: object) -> list[int | None]:
+def two_ranks(folder: Path, target: Callable[..., None] = rank, **options: object) -> list[int | None]:
     port = distributed._free_port()
-    both = [FORKS.Process(target=rank, args=(n, port, folder, {**options, "processes": 2})) for n in (0, 1)]
+    both = [FORKS.Process(target=target, args=(n, port, folder, {**options, "processes": 2})) for n in (0, 1)]
     for process in both:
         process.start()
     for process in both:
@@ -68,6 +76,30 @@ def test_two_processes_resume_to_the_same_bits(tmp_path: Path) -> None:
     one, other = (tmp_path / name for name in ("whole", "stopped"))
     assert exact(read(one / "journal.jsonl")) == exact(read(other / "journal.jsonl"))
     assert all(torch.equal(tensor, finished(other)[name]) for name, tensor in finished(one).items())
+
+
+def timed_rank(number: int, port: int, folder: Path, options: dict[str, object]) -> None:
+    """A rank of a run that time ends, whose own clock is seconds ahead of the leader's."""
+    join(number, port)
+    world = distributed.connect("cpu", 1)
+    run = standin.begin(folder, **options) if world.leader else None
+    world.barrier()
+    task = standin.StandIn(pause=0.01)
+    train(task, run or standin.begin(folder), world, spent=1.5 * number, silent=True)
+    save_file(
+        {name: p.detach().clone() for name, p in task.model.state_dict().items() if name != "output.weight"},
+        folder / f"rank-{number}.safetensors",
+    )
+    world.leave()
+
+
+def test_processes_keep_the_same_weights_under_a_time_limit(tmp_path: Path) -> None:
+    """A rate that follows the clock follows one clock."""
+    options = {"steps": None, "limit": "3s", "schedule": "cosine", "final": "last"}
+    assert two_ranks(tmp_path, timed_rank, **options) == [0, 0]
+    one, other = (load_file(tmp_path / f"rank-{number}.safetensors") for number in (0, 1))
+    assert sum(line["kind"] == "saved" for line in read(tmp_path / "journal.jsonl")) > 5  # so often a pace was drawn
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
 def ranks_of(parent: int) -> list[int]:

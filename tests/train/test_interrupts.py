@@ -92,6 +92,18 @@ def test_handlers_are_put_back() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_what_was_ignored_stays_ignored() -> None:
+    """nohup: the terminal may close."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupts() as interrupts:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert interrupts.received == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def killed_and_resumed(folder: Path, kills: int, steps: int, draw: random.Random) -> int:
     """Train in children killed at random moments, half of them in a save; how many died with a save half done."""
     inside = 0

@@ -40,6 +40,15 @@ def test_cut(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["j"]
 
 
+def test_a_validation_that_will_come_again_is_cut(tmp_path: Path) -> None:
+    journal = write(tmp_path / "j", range(4))
+    journal.append({"kind": "validation", "step": 2, "loss": 1.0})
+    journal.append({"kind": "validation", "step": 3, "loss": 1.0})
+    journal.cut(3, validated=False)
+    lines = [(line["kind"], line["step"]) for line in read(tmp_path / "j")]
+    assert lines == [*(("step", step) for step in range(4)), ("validation", 2)]
+
+
 def test_what_follows_damage_is_left_out(tmp_path: Path) -> None:
     write(tmp_path / "j", range(3)).close()
     with (tmp_path / "j").open("ab") as file:

@@ -14,6 +14,9 @@ Out = Annotated[
     Path, typer.Option("-o", "--output", metavar="FILE", help="A .tsv or .jsonl; it goes on if interrupted.")
 ]
 Tag = Annotated[str | None, typer.Option(metavar="LANGUAGE", help="Of several target languages, this one.")]
+Columns = Annotated[
+    tuple[int, int] | None, typer.Option(metavar="SOURCE TARGET", help="Of a TSV with more than two columns, from 1.")
+]
 Beam = Annotated[int | None, typer.Option(min=1, max=64, help="Hypotheses kept; 1 is greedy.")]
 
 
@@ -24,9 +27,10 @@ def distill(
     output: Out,
     tag: Tag = None,
     beam: Beam = None,
+    columns: Columns = None,
 ) -> None:
     """Translate the training source with a teacher, for a smaller model to learn from (Kim & Rush 2016)."""
-    _make(model, source, output, {"tag": tag, "beam": beam})
+    _make(model, source, output, {"tag": tag, "beam": beam}, columns=columns)
 
 
 @corpus.command("back-translate")
@@ -36,10 +40,11 @@ def back_translate(
     output: Out,
     tag: Tag = None,
     beam: Beam = None,
+    columns: Columns = None,
     mark: Annotated[str, typer.Option(metavar="TEXT", help="Stands before every made source, for example <bt>.")] = "",
 ) -> None:
     """Make sources for a text with a model of the other direction (Sennrich et al. 2016)."""
-    _make(model, target, output, {"tag": tag, "beam": beam}, back=True, mark=mark)
+    _make(model, target, output, {"tag": tag, "beam": beam}, back=True, mark=mark, columns=columns)
 
 
 def _make(model: Path, given: Path, out: Path, options: dict[str, Any], **how: Any) -> None:

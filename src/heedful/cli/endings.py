@@ -72,14 +72,14 @@ def _close_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def open_file(path: Path, mode: str) -> Any:
-    """A file, or standard input for "-"; UserError where it cannot be opened."""
+def open_file(path: Path, mode: str, option: str = "--output") -> Any:
+    """A file, or standard input for "-"; UserError where it cannot be opened. `option` is how it was named."""
     try:
         if str(path) == "-" and mode == "rb":
             return stream_of(sys.stdin, "input", "a FILE")
         return path.open(mode)
     except FileExistsError:
-        raise UserError(f"{path}: exists already; choose another --output, nothing is overwritten") from None
+        raise UserError(f"{path}: exists already; choose another {option}, nothing is overwritten") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
 

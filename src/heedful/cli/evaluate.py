@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..errors import UserError
 from .endings import open_file
 
 
@@ -53,14 +55,20 @@ def evaluate(
     """Score translations against references; compare systems."""
     from ..measure.metrics import Options
     from ..tasks.translate.evaluating import evaluate_systems
+    from ..tasks.translate.partial import require_new
 
     decoding = {name: value for name, value in (("beam", beam), ("tag", tag)) if value is not None}
     options = Options(lowercase=lowercase, tokenize=tokenize.value, ter=ter, moses=moses)
+    if page:
+        require_new(page, "--page")
+        if not page.absolute().parent.is_dir():
+            raise UserError(f"{page}: there is no folder {page.absolute().parent}; make it first")
     found = evaluate_systems(
         model or [], output or [], source, reference, counted=train_target or [], root=data, decoding=decoding,
         measures=options, resamples=resamples, seed=seed,
     )  # fmt: skip
-    if page:
-        with open_file(page, "xb") as file:
-            file.write(found.page.encode())
     print(json.dumps(found.figures, ensure_ascii=False, indent=2) if as_json else found.text, end="\n" * as_json)
+    if page:
+        sys.stdout.flush()  # the figures are not lost if the page cannot be written
+        with open_file(page, "xb", "--page") as file:
+            file.write(found.page.encode())

@@ -22,6 +22,9 @@ from .options import (
     Source,
     Start,
     Target,
+    TestPairs,
+    TestSource,
+    TestTarget,
     recipe_of,
 )
 
@@ -43,6 +46,9 @@ def translate(
     dev_source: DevSource = None,
     dev_target: DevTarget = None,
     dev_pairs: DevPairs = None,
+    test_source: TestSource = None,
+    test_target: TestTarget = None,
+    test_pairs: TestPairs = None,
     languages: Languages = None,
     start: Start = None,
     data: Root = None,

@@ -46,7 +46,9 @@ def translate(
     ] = None,
     tag: Annotated[str | None, typer.Option(metavar="LANGUAGE", help="Of several target languages, this one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="An object a line: text, scores, tokens, problems.")] = False,
-    scores: Annotated[bool, typer.Option("--scores", help="Mean log-probability and a tab in front.")] = False,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="The score (mean log-probability) and a tab in front.")
+    ] = False,
     best: Annotated[int | None, typer.Option(metavar="N", min=1, max=64, help="The N best, a line each.")] = None,
     alignment: Annotated[bool, typer.Option("--alignment", help="Source word - target word, by attention.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show words as they are decoded.")] = False,

@@ -18,19 +18,22 @@ def by_language(languages: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if not names:
         raise UserError("--languages names none; write --languages de,fr")
     found = dict(given)
-    for which, tags in (("data.", "data.tags"), ("data.dev_", "data.dev_tags")):
+    for which, tags in (("data.", "data.tags"), ("data.dev_", "data.dev_tags"), ("data.test_", None)):
         targets, pairs = (list(given.get(which + kind) or ()) for kind in ("target", "pairs"))
         sources = list(given.get(which + "source") or ())
         if len(sources) == 1:
             found[which + "source"] = sources * max(1, len(targets))
         if not targets and not pairs:
             continue
+        if tags is None and not any("=" in file for file in targets + pairs):
+            continue  # of a test it does not matter which language is which
         option = "--" + which.removeprefix("data.").replace("_", "-")
         said, files = _languages(names, targets + pairs, option)
         for kind, part in (("target", files[: len(targets)]), ("pairs", files[len(targets) :])):
             if part:
                 found[which + kind] = part
-        found[tags] = said
+        if tags is not None:
+            found[tags] = said
         if missing := [name for name in names if name not in said and which == "data."]:
             raise UserError(f"--languages names {missing[0]!r}, but no file: give --pairs {missing[0]}=FILE")
     found.setdefault("data.tags", names)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import inspect
 import typing
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from ..model.families import FAMILIES
 from ..model.presets import PRESETS
-from .sections import SECTIONS, Recipe
+from .sections import SECTIONS, Recipe, named_choices
 from .toml import toml_value
 
 MEANINGS = {
@@ -181,8 +181,6 @@ def _options(model: dict[str, Any]) -> dict[str, Any]:
 
 def _entry(name: str, value: Any, shown: Any, hint: Any) -> list[str]:
     key = name.split(".")[-1]
-    options = [hint, *typing.get_args(hint)]  # also of "one of these, or None"
-    choices = next((typing.get_args(one) for one in options if typing.get_origin(one) is Literal), ())
-    choices = () if choices == ("auto",) else choices  # or a number, as its meaning says
+    choices = named_choices(hint)
     meaning = f"# {MEANINGS[name]}" + (f" One of: {', '.join(choices)}." if choices else "")
     return [meaning, f"{key} = {toml_value(value)}" if value is not None else f"# {key} = {toml_value(shown)}"]

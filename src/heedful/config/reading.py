@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import tomllib
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import msgspec
 
 from ..errors import UserError
 from .limits import check_keys, check_model, check_values
-from .sections import SECTIONS, Recipe
+from .sections import SECTIONS, Recipe, named_choices
 
 LONGEST = 1_000_000  # bytes of a recipe
 
@@ -45,10 +46,15 @@ def parse_recipe(tree: dict[str, Any], overrides: list[str] | None = None, where
     for name, section in SECTIONS.items():
         if isinstance(tree.get(name), dict):
             check_keys(tree[name], list(section.__struct_fields__), where, f"{name}.")
+    training = tree.get("training")
+    if isinstance(training, dict) and type(training.get("limit")) in (int, float):
+        training["limit"] = str(training["limit"])  # seconds
     try:
         recipe = msgspec.convert(tree, Recipe)
     except msgspec.ValidationError as error:
-        raise UserError(f"{where}: {_plainly(error)}") from None
+        what, key = _plainly(error)
+        said = any(override.partition("=")[0].strip() == key for override in overrides or ())
+        raise UserError(f"{'--set' if said else where}: {what}") from None
     check_values(recipe, where)
     check_model(recipe.model, where)
     return recipe
@@ -71,7 +77,13 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     tree[last] = value
 
 
-def _plainly(error: msgspec.ValidationError) -> str:
-    """ "Expected `float`, got `str` - at `$.training.rate`" as "training.rate: expected float, got str"."""
+def _plainly(error: msgspec.ValidationError) -> tuple[str, str]:
+    """ "Expected `float`, got `str` - at `$.training.rate`" as "training.rate: expected float, got str"; and the key.
+
+    Where a value is none of a few, they are named.
+    """
     what, _, place = str(error).replace("`", "").partition(" - at $.")
-    return f"{place}: {what[0].lower()}{what[1:]}" if place else what
+    section, _, key = place.partition(".")
+    hint = typing.get_type_hints(SECTIONS[section]).get(key) if section in SECTIONS else None
+    known = f"; one of: {', '.join(choices)}" if (choices := named_choices(hint)) else ""
+    return (f"{place}: {what[0].lower()}{what[1:]}{known}" if place else what), place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -163,6 +164,13 @@ class Recipe(Section, frozen=True):
     training: Training = field(default_factory=Training)
     decoding: Decoding = field(default_factory=Decoding)
     card: Card = field(default_factory=Card)
+
+
+def named_choices(hint: Any) -> tuple[str, ...]:
+    """The words that a key's type allows, where it is one of a few; none where it may be something else."""
+    options = [hint, *typing.get_args(hint)]
+    choices = next((typing.get_args(one) for one in options if typing.get_origin(one) is Literal), ())
+    return () if choices == ("auto",) else choices
 
 
 # The tables of a recipe but [model], whose keys are its family's.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -89,9 +89,3 @@ class Batches:
             stop = max(first + 1, int(min(last, other_last)))
             yield order[first:stop]
             first = stop
-
-
-def shares(batches: Sequence[Ids], rank: int, ranks: int) -> list[Ids]:
-    """What process `rank` of `ranks` gets: every `ranks`-th batch; incomplete rounds at the end are left out."""
-    whole = len(batches) // ranks * ranks
-    return list(batches[rank:whole:ranks])

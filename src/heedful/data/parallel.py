@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import islice
@@ -16,13 +17,13 @@ from ..text.tokenizer import Tokenizer, train_tokenizer
 from .cleaning import Dropped
 from .lexicon import learn_lexicon
 from .placing import SECOND, Placing
-from .readers import Pair
+from .readers import Pair, read_jsonl
 from .selection import Account, Chosen, read_accounts, require_pairs, select, write_accounts
 from .shards import Sampling, Shards, build_shards, key_of
 from .splits import splits
 
 SIDES = ("source", "target")
-READ_FOR_TOKENIZER = 1_000_000  # pairs; more change a vocabulary little and cost memory
+READ_FOR_TOKENIZER = 1_000_000  # pairs, from all corpora alike; more change a vocabulary little and cost memory
 
 
 def prepare(recipe: Recipe, folder: Path, given: dict[str, Tokenizer] | None = None) -> list[str]:
@@ -67,6 +68,8 @@ def prepare(recipe: Recipe, folder: Path, given: dict[str, Tokenizer] | None = N
             if learn.sampling and corpus in found.train:
                 sampling = Sampling(learn.sampling, learn.segmentations, recipe.seed + number)
             chosen = selected()[corpus.name]
+            if found.held_out and corpus in found.dev:
+                _keep_texts(folder, chosen)
             placing, streams = _placing(tokenizers, recipe.seed + number, chosen.pairs if teaches else None)
             told[corpus.name] = _build(recipe, folder, chosen, streams, shards_key, sampling, placing)
     if found.held_out:
@@ -76,6 +79,23 @@ def prepare(recipe: Recipe, folder: Path, given: dict[str, Tokenizer] | None = N
     if told != before:
         write_accounts(folder, key, accounts)
     return [str(account) for account in accounts if account.name.startswith("train") or account.lost]
+
+
+def texts_of(folder: Path, name: str) -> list[Pair]:
+    """The pairs of a held-out corpus, as they were before anything was done to them."""
+    return list(read_jsonl(folder / f"{name}.jsonl"))
+
+
+def _keep_texts(folder: Path, chosen: Chosen) -> None:
+    file = folder / f"{chosen.corpus.name}.jsonl"
+    aside = file.with_name(f".tmp-{file.name}")
+    lines = (msgspec.json.encode({"source": pair.source, "target": pair.target}) + b"\n" for pair in chosen.pairs())
+    try:
+        with aside.open("wb") as out:
+            out.writelines(lines)
+        aside.replace(file)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written: {error.strerror}; free some space") from None
 
 
 def _placing(
@@ -141,7 +161,8 @@ def _tokenizers(recipe: Recipe, folder: Path, key: str, corpora: Callable[[], li
 
 def _training_text(corpora: list[Chosen], side: str) -> Iterator[str]:
     pairs = (pair for chosen in corpora for pair in chosen.pairs())
-    for pair in islice(pairs, READ_FOR_TOKENIZER):
+    every = max(1, math.ceil(sum(chosen.kept for chosen in corpora) / READ_FOR_TOKENIZER))
+    for pair in islice(pairs, 0, None, every):
         if side != "target":
             yield pair.source
         if side != "source":
@@ -149,18 +170,23 @@ def _training_text(corpora: list[Chosen], side: str) -> Iterator[str]:
 
 
 def save_tokenizers(folder: Path, tokenizers: dict[str, Tokenizer]) -> None:
-    """tokenizer.json where both sides share one, else one file a side."""
-    if tokenizers["source"] is tokenizers["target"]:
-        tokenizers["source"].save(folder / "tokenizer.json")
-    else:
-        for side, tokenizer in tokenizers.items():
-            tokenizer.save(folder / f"tokenizer.{side}.json")
+    """tokenizer.json where both sides share one, else one file a side; those of the other form go."""
+    shared = tokenizers["source"] is tokenizers["target"]
+    files = {"tokenizer.json": tokenizers["source"]} if shared else {_file(side): tokenizers[side] for side in SIDES}
+    for name in {"tokenizer.json", *map(_file, SIDES)} - files.keys():
+        (folder / name).unlink(missing_ok=True)
+    for name, tokenizer in files.items():
+        tokenizer.save(folder / name)
+
+
+def _file(side: str) -> str:
+    return f"tokenizer.{side}.json"
 
 
 def load_tokenizers(folder: Path, fingerprints: Mapping[str, str] | None = None) -> dict[str, Tokenizer]:
     """What `save_tokenizers` wrote; with `fingerprints` by side, UserError unless the files are those."""
-    apart = (folder / "tokenizer.source.json").exists()
-    files = {side: folder / (f"tokenizer.{side}.json" if apart else "tokenizer.json") for side in SIDES}
+    apart = (folder / _file("source")).exists()
+    files = {side: folder / (_file(side) if apart else "tokenizer.json") for side in SIDES}
     loaded = {file: Tokenizer.load(file) for file in set(files.values())}
     for side, file in files.items():
         if fingerprints is not None and fingerprints.get(side) != xxhash.xxh3_128_hexdigest(file.read_bytes()):

@@ -142,7 +142,11 @@ def read_tsv(path: Path, columns: tuple[int, int] | None = None) -> Iterator[Pai
     for number, line in enumerate(read_lines(path), 1):
         texts = line.split("\t")
         if columns is None and len(texts) != 2:
-            remedy = "say which to take: --set data.columns=[1,2]" if len(texts) > 2 else "is it separated by tabs?"
+            remedy = (
+                "say which to take: --set data.columns=[1,2], or --columns 1 2"
+                if len(texts) > 2
+                else "is it separated by tabs?"
+            )
             raise UserError(f"{path}:{number}: {len(texts)} columns where 2 are needed (source, tab, target); {remedy}")
         if len(texts) < max(source, target):
             raise UserError(f"{path}:{number}: {len(texts)} columns, but data.columns asks for {max(source, target)}")

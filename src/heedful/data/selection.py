@@ -81,9 +81,11 @@ def select(
             chosen[dev.name] = Chosen(dev, held, sum(held), [], [])
             for place in np.flatnonzero(np.frombuffer(held, np.uint8)):
                 marks[place] = 0
-            if rules.leaks and not rules.duplicates:
-                _drop_held_out(corpus, marks, chosen[dev.name], cleaner.dropped)
         chosen[corpus.name] = Chosen(corpus, bytes(marks), len(marks), cleaner.dropped, cleaner.others)
+    if found.held_out and rules.leaks and not rules.duplicates:
+        for corpus in found.train:
+            beside = [dev for train, dev in zip(found.train, found.dev, strict=True) if train.tag == corpus.tag]
+            chosen[corpus.name] = _without_held_out(chosen[corpus.name], [chosen[dev.name] for dev in beside])
     if not found.held_out:
         chosen |= {corpus.name: Chosen(corpus, None, 0, [], []) for corpus in found.dev}
     return chosen
@@ -125,16 +127,19 @@ def _held_out(recipe: Recipe, marks: bytearray, number: int) -> bytes:
     return held.tobytes()
 
 
-def _drop_held_out(corpus: Corpus, marks: bytearray, dev: Chosen, dropped: list[Dropped]) -> None:
+def _without_held_out(train: Chosen, held: list[Chosen]) -> Chosen:
     """Leave out what is the same as a held-out pair; where duplicates are left out anyway there is none."""
-    known = Seen()
-    for pair in dev.pairs():
-        known.add(_hash(pair))
-    leaks = next(one for one in dropped if one.rule == "leaks")
-    for place, pair in enumerate(corpus.pairs()):
+    assert train.marks is not None
+    known, marks = Seen(), bytearray(train.marks)
+    for dev in held:
+        for pair in dev.pairs():
+            known.add(_hash(pair))
+    leaks = next(one for one in train.dropped if one.rule == "leaks")
+    for place, pair in enumerate(train.corpus.pairs()):
         if marks[place] and _hash(pair) in known:
             marks[place] = 0
             leaks.add(pair)
+    return train._replace(marks=bytes(marks))
 
 
 class Account(msgspec.Struct, kw_only=True):

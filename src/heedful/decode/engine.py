@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+import xxhash
 from torch import Tensor
 
 from ..errors import UserError
@@ -240,7 +241,7 @@ def _batch(
     watched: bool,
 ) -> Iterator[tuple[int, Answers]]:
     options = decoded.options
-    rows = [Row(number, decoded.longest(len(ids))) for number, ids in zip(numbers, inputs, strict=True)]
+    rows = [Row(number, decoded.longest(len(ids)), _own_seed(ids)) for number, ids in zip(numbers, inputs, strict=True)]
     limits = Limits(options, decoded.vocab, decoded.device)
     constraints = None if demands is None else demands.constraints(numbers)
     # Inference mode must not stay on while the caller has the answers of a half-finished batch.
@@ -281,6 +282,11 @@ def _batch(
         if len(gone) == len(rows):
             return
         length += 1
+
+
+def _own_seed(ids: Sequence[int]) -> int:
+    """What an input draws its samples by, beside the seed: the same wherever and whenever it comes."""
+    return xxhash.xxh3_64_intdigest(np.asarray(ids, "<i8").tobytes())
 
 
 def _worth_leaving(gone: int, rows: int) -> bool:

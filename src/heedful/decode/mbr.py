@@ -19,16 +19,13 @@ Scores = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int64]
 
 
-def least_risk(
-    candidates: Sequence[str], references: Sequence[str] | None = None, weights: Sequence[float] | None = None
-) -> list[int]:
-    """Numbers of the candidates, the one with the highest mean chrF against the `references` first.
+def least_risk(candidates: Sequence[str], weights: Sequence[float] | None = None) -> list[int]:
+    """Numbers of the candidates, the one with the highest mean chrF against all of them first.
 
-    References are samples (None: the candidates themselves, repeats included, each one like itself). `weights` are
-    theirs, for a list that is not drawn by chance: probabilities up to a factor. Equals keep their order.
+    Candidates are samples, repeats included, each one like itself. `weights` are for a list that is not drawn by
+    chance: probabilities up to a factor. Equals keep their order.
     """
-    against = candidates if references is None else references
-    utilities = chrf(candidates, against) @ (np.ones(len(against)) if weights is None else np.asarray(weights))
+    utilities = chrf(candidates, candidates) @ (np.ones(len(candidates)) if weights is None else np.asarray(weights))
     return [int(number) for number in np.argsort(-utilities, kind="stable")]
 
 

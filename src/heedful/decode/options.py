@@ -47,7 +47,8 @@ class Options:
     end token. `start` is the first token decoded from; for a decoder-only model it goes before the prompt (None:
     nothing does). `end` None never ends early. `forced_first` and `forced_last` replace what the model would say at
     the first and at the last possible position. `banned` tokens are never chosen (the other chances stay as they are);
-    `logit_bias` is added to logits. `min_length` bans the end token before that many tokens, itself included.
+    `logit_bias` is added to logits. `min_length` bans the end token before that many tokens, itself included, and an
+    answer may always have as many.
 
     `banned_phrases` are lists of ids that no answer holds. `restricted` ids are banned where an input does not list
     them as its own (`Wanted.once`). With `no_repeat_ngram` n, no n-gram of ids stands in an answer twice (0: off); it
@@ -91,6 +92,8 @@ class Options:
                 raise UserError(f"{name} = {value!r}; it must be {kind} from {low:g} to {high:g}")
         if self.sampling is None and self.best > self.beam:
             raise UserError(f"best = {self.best} answers of a beam of {self.beam}; ask for at most {self.beam}")
+        if self.max_length is not None and self.min_length > self.max_length:
+            raise UserError(f"min_length = {self.min_length} is above max_length = {self.max_length}")
         if self.length_penalty not in ("average", "gnmt", "hf"):
             raise UserError(f"length_penalty = {self.length_penalty!r}; known: average, gnmt, hf")
 
@@ -111,7 +114,7 @@ class Options:
 
     def longest(self, tokens: int) -> int:
         """The most tokens of an answer to an input of so many, the end token included."""
-        most = int(self.max_ratio * tokens) + self.max_extra
+        most = max(int(self.max_ratio * tokens) + self.max_extra, self.min_length)
         return max(1, most if self.max_length is None else min(most, self.max_length))
 
     def normalized(self, score: float, length: int) -> float:

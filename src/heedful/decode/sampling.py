@@ -1,4 +1,4 @@
-"""Drawing tokens by chance: temperature, top-k, top-p, min-p. What a sentence draws depends on nothing but its seed."""
+"""Drawing tokens by chance: temperature, top-k, top-p, min-p. What a text draws depends on it and the seed alone."""
 
 from __future__ import annotations
 

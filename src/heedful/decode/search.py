@@ -28,10 +28,12 @@ UNREAL = -1e9
 
 @dataclass(frozen=True)
 class Row:
-    """A sentence of a batch: its number among the inputs, and the most tokens of its answer, end included."""
+    """A sentence of a batch: its number among the inputs, the most tokens of its answer (end included), and the seed
+    of its own samples."""
 
     number: int
     longest: int
+    seed: int = 0
 
 
 @dataclass(slots=True)
@@ -132,7 +134,7 @@ class Chains:
         self.ended: list[list[Hypothesis | None]] = [[None] * self.slots for _ in rows]
         sampling = options.sampling
         if sampling is not None:
-            numbers = [[uniforms(sampling.seed, row.number, n, row.longest) for n in range(self.slots)] for row in rows]
+            numbers = [[uniforms(sampling.seed, row.seed, n, row.longest) for n in range(self.slots)] for row in rows]
             self.uniforms = numbers
 
     def choose(self, logits: Tensor, logprobs: Tensor, length: int) -> Choice:

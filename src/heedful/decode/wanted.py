@@ -36,6 +36,11 @@ class Wanted:
     required: tuple[Phrase, ...] = ()
     once: Ids = ()
 
+    @property
+    def size(self) -> int:
+        """The most tokens that prefix and required phrases take."""
+        return len(self.prefix) + sum(max(map(len, phrase), default=0) for phrase in self.required)
+
 
 class State(NamedTuple):
     """How far a hypothesis has come: where it stands in the required and in the banned phrases, which phrases (bits)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..look import render
-from ..look.alignment import align, cross_attention
+from ..look.alignment import align, cross_attention, words_of
 from ..train.distributed import cores
 from ..train.journal import read
 from .corpus import KINDS, TARGETS, combinations, names
@@ -142,13 +142,10 @@ def attention_picture(translator: Translator, one: Scored) -> render.Markup:
     source = translator.encode(one.example.source, one.example.target_language)
     target = tokenizer.encode(one.hypothesis)
     layers = cross_attention(translator.model, source, [tokenizer.start, *target])
-    weights = list(layers.values())[-1].mean(0)
-    whole = [translator.tokenizers["source"].pieces([token])[0] for token in (source[0], source[-1])]
-    written = [*tokenizer.pieces(target), whole[1]]
-    found = align(weights, written, translator.tokenizers["source"].pieces(source), whole)
-    named = {whole[0]: f"<{whole[0]}>", whole[1]: "(end)"}
-    target_words, source_words = ([named.get(word, word) for word in words] for words in (found.target, found.source))
-    return render.attention_svg(found.weights.tolist(), target_words, source_words)
+    written, read = words_of(tokenizer, [*target, tokenizer.end]), words_of(translator.tokenizers["source"], source)
+    weights = align(list(layers.values())[-1].mean(0), written, read)
+    tag, *words, _ = read.texts
+    return render.attention_svg(weights.tolist(), [*written.texts[:-1], "(end)"], [f"<{tag}>", *words, "(end)"])
 
 
 def _samples(scored: Sequence[Scored]) -> render.Section:

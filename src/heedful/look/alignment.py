@@ -16,17 +16,7 @@ from torch import Tensor
 from ..model.embeddings import TokenInput
 from ..model.layout import Layout
 from ..model.model import Model
-
-SPACE = "▁"  # how tokenizers write the space that begins a word
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """`weights` [target words, source words], each row summing to 1; and what the words are called."""
-
-    weights: np.ndarray
-    target: list[str]
-    source: list[str]
+from ..text.tokenizer import Tokenizer
 
 
 class Weights:
@@ -64,28 +54,35 @@ def cross_attention(model: Model, source: Sequence[int], target: Sequence[int]) 
     return {address: weights[0] for address, weights in probe.seen.items()}
 
 
-def words_of(pieces: Sequence[str], whole: Sequence[str] = ()) -> tuple[list[str], np.ndarray]:
-    """Words as spaces separate them, and which word [pieces] each piece is in. Pieces in `whole` stand alone."""
-    words: list[str] = []
+@dataclass(frozen=True)
+class Words:
+    """The words that tokens make, as spaces separate them: their texts, which word [tokens] each token is in, and the
+    first token of each. A control token or a placeholder is a word of its own, called as it is written."""
+
+    texts: list[str]
+    index: np.ndarray
+    first: list[int]
+
+
+def words_of(tokenizer: Tokenizer, ids: Sequence[int]) -> Words:
+    """The words of some tokens."""
+    words: list[list[int]] = []
     index = []
     alone = True
-    for piece in pieces:
-        if alone or piece in whole or piece.startswith(SPACE):
-            words.append("")
-        alone = piece in whole
-        words[-1] += piece.replace(SPACE, "")
+    for token in ids:
+        if alone or tokenizer.begins_word(token):
+            words.append([])
+        alone = not tokenizer.is_text(token)
+        words[-1].append(token)
         index.append(len(words) - 1)
-    return words, np.array(index, dtype=np.int64)
+    called = lambda word: tokenizer.decode(word) if tokenizer.is_text(word[0]) else tokenizer.pieces(word)[0]
+    return Words([called(word) for word in words], np.array(index, dtype=np.int64), [word[0] for word in words])
 
 
-def align(
-    weights: Tensor, target_pieces: Sequence[str], source_pieces: Sequence[str], whole: Sequence[str] = ()
-) -> Alignment:
-    """Token weights [target tokens, source tokens] by words: summed over the pieces attended to, averaged over those
-    that attend. `target_pieces` are the pieces written."""
-    target, rows = words_of(target_pieces, whole)
-    source, columns = words_of(source_pieces, whole)
+def align(weights: Tensor, target: Words, source: Words) -> np.ndarray:
+    """Token weights [target tokens, source tokens] by words [target words, source words], each row summing to 1: summed
+    over the tokens attended to, averaged over those that attend. `target` are the words written."""
     given = weights.cpu().double().numpy()
-    merged = np.zeros((len(target), len(source)))
-    np.add.at(merged, (rows[:, None], columns[None, :]), given)
-    return Alignment(merged / np.bincount(rows)[:, None], target, source)
+    merged = np.zeros((len(target.texts), len(source.texts)))
+    np.add.at(merged, (target.index[:, None], source.index[None, :]), given)
+    return merged / np.bincount(target.index)[:, None]

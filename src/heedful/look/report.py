@@ -143,7 +143,9 @@ def _samples(journal: Sequence[Mapping[str, Any]]) -> Section | None:
 def _making(story: Story) -> Section:
     rows = [(name, value) for name, value in story.environment.items()]
     recipe = Markup(f"<details><summary>The recipe, complete</summary><pre>{escape(story.recipe)}</pre></details>")
-    return Section("How it was made", "With the same recipe, versions and threads, the same bits come out.",
+    timed = any(line.get("kind") == "finished" and line.get("over") == "time" for line in story.journal)
+    said = "a clock ended it, so another run ends elsewhere" if timed else "the same bits come out"
+    return Section("How it was made", f"With the same recipe, versions and threads {said}.",
                    (render.table(("What", "Which"), rows), recipe))  # fmt: skip
 
 

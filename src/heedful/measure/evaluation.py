@@ -88,8 +88,7 @@ def evaluate(
     `counts` are the words of the training text's target side (`words.count_words`). Lengths and rare words look at the
     first set of references only. UserError naming both counts where lines are not equally many.
     """
-    if not 1 <= len(hypotheses) <= MOST_SYSTEMS:
-        raise UserError(f"{len(hypotheses)} systems to evaluate; give 1 to {MOST_SYSTEMS}")
+    require_few(len(hypotheses))
     if resamples < 1:
         raise UserError(f"{resamples} resamples; bootstrap resampling needs at least 1 and is usually given 1000")
     scorer = Scorer(references, options)
@@ -126,6 +125,12 @@ def evaluate(
         "reference" if source is None else "source", classes, scorer.options, resamples, seed,
         _notes(references, hypotheses),
     )  # fmt: skip
+
+
+def require_few(systems: int) -> None:
+    """UserError for more systems than can be told apart, or none."""
+    if not 1 <= systems <= MOST_SYSTEMS:
+        raise UserError(f"{systems} systems to evaluate; give 1 to {MOST_SYSTEMS}")
 
 
 def _comparisons(

@@ -93,7 +93,14 @@ def resume(out: Path, launch: bool = False) -> int:
     run = Run.open(out)
     if (run.model / "config.json").exists():
         _say(f"{out}: the run is finished; its model is in {run.model}")
+        if distributed.leads() and not (run.model / "README.md").exists():  # what comes last: it was interrupted
+            with run.lock:
+                _close(run)
         return 0
+    if distributed.inside_group() and distributed.group_size() != run.choices.processes:
+        raise UserError(
+            f"{out}: began with {run.choices.processes} processes and cannot go on with {distributed.group_size()}"
+        )
     if run.choices.processes > 1 and not distributed.inside_group():
         if not launch:
             raise UserError(
@@ -102,7 +109,8 @@ def resume(out: Path, launch: bool = False) -> int:
         return distributed.launch(run.choices.processes, run.choices.threads)
     if distributed.leads() and (note := run.changed_versions()):
         _say(note)
-    return _go_on(run, run.choices.device, began)
+    named = run.recipe.training.device
+    return _go_on(run, run.choices.device if named == "auto" else named, began)
 
 
 def report(out: Path, score: bool = False) -> list[str]:
@@ -132,13 +140,21 @@ def _go_on(run: Run | None, device: str, began: float, folder: Path | None = Non
         outcome = loop.train(task, run, world, spent=time.monotonic() - began)
         world.leave()
         if world.leader and not outcome.exit_code:
-            for line in of(run.recipe.task).close(run):
-                _say(line)
+            _close(run)
     if world.leader and outcome.exit_code:
         _say(f"stopped after step {outcome.step}; continue with: heedful resume {run.folder}")
     elif world.leader:
         _say(of(run.recipe.task).farewell(run.folder))
     return outcome.exit_code
+
+
+def _close(run: Run) -> None:
+    """Scores, page and card of a finished run; a model is not lost where they cannot be had."""
+    try:
+        for line in of(run.recipe.task).close(run):
+            _say(line)
+    except UserError as error:
+        _say(f"warning: no report: {error}; then: heedful report {run.folder} --score")
 
 
 def _say(line: str) -> None:

@@ -112,6 +112,12 @@ def read(tokenizer: Tokenizer, ids: Sequence[int]) -> Marked:
     return Marked(texts, tuple(numbers[ids[place]] for place in places))
 
 
+def legible(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    """The text of ids for a reader, with ⟨1⟩ for placeholder 1."""
+    marked = read(tokenizer, ids)
+    return marked.texts[0] + "".join(f"⟨{n}⟩{text}" for n, text in zip(marked.numbers, marked.texts[1:], strict=True))
+
+
 def restore(source: Masked, target: Marked) -> str:
     """The translation `target` of `source` with the originals in place and white space around them as in the source."""
     result = [target.texts[0].strip()]

@@ -104,6 +104,10 @@ class Tokenizer:
         """The written form of each id, to be looked at: "▁dog", "</s>", "<0xC3>"."""
         return [self._pieces[number].removeprefix(" ") for number in ids]
 
+    def is_text(self, token: int) -> bool:
+        """Whether a token is part of a text: not a control token, a tag or a placeholder."""
+        return not self._pieces[token].startswith(" ")
+
     def begins_word(self, token: int) -> bool:
         """Whether a token begins with the space before a word, or is none of text."""
         return self._pieces[token][0] in (SPACE, "Ġ", " ")

@@ -98,8 +98,8 @@ def publish(
 def newest(run: Path, warn: Warn = lambda line: print(line, file=sys.stderr), sweep: bool = True) -> Checkpoint | None:
     """The newest checkpoint that verifies, or None. Falls back to an older one with a warning that names the file.
 
-    `sweep` also removes what interrupted saves left behind: only for who holds the run's lock. If folders exist and
-    none verifies, UserError.
+    `sweep` also removes what interrupted saves left behind, and damaged checkpoints that are newer than the good one:
+    only for who holds the run's lock. If folders exist and none verifies, UserError.
     """
     parent = run / "checkpoints"
     if sweep:
@@ -116,6 +116,8 @@ def newest(run: Path, warn: Warn = lambda line: print(line, file=sys.stderr), sw
             if step != steps[0]:
                 warn(f"warning: {damage}; falling back to an older checkpoint")
             continue
+        for newer in steps[steps.index(step) + 1 :] if sweep else ():  # else they would count as the newest
+            os.rename(parent / f"step-{newer:08d}", parent / f".tmp-damaged-{newer}-{os.getpid()}")
         return Checkpoint(folder=folder, step=step, state=state)
     if complaints:
         raise UserError(f"{complaints[0]}; no older checkpoint is good: restore the folder from a copy, or start anew")

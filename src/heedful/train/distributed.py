@@ -97,6 +97,11 @@ def group_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def heard() -> list[signal.Signals]:
+    """The signals that ask for an end, but for those that whoever started this process had it ignore."""
+    return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 def launch(processes: int, threads: int) -> int:
     """Start this very command `processes` times as ranks of one group, and wait; returns the exit code to end with.
 
@@ -120,7 +125,7 @@ def launch(processes: int, threads: int) -> int:
             if child.poll() is None:
                 child.send_signal(number)
 
-    before = {number: signal.signal(number, pass_on) for number in SIGNALS}
+    before = {number: signal.signal(number, pass_on) for number in heard()}
     try:
         for rank in range(processes):
             ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank)}

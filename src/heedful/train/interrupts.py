@@ -9,13 +9,14 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-from .distributed import SIGNALS
+from .distributed import heard
 
 
 class Interrupts:
     """`with Interrupts() as interrupts:` then look at `interrupts.received`: 0, or the signal's number.
 
-    Whoever ends because of it exits with 128 + number, as shells expect. Off the main thread nothing is caught.
+    Whoever ends because of it exits with 128 + number, as shells expect. Off the main thread nothing is caught, and
+    what was ignored before (nohup) stays so.
     """
 
     def __init__(self, loud: bool = False) -> None:
@@ -25,7 +26,7 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+            self._before = {number: signal.signal(number, self._note) for number in heard()}
         return self
 
     def __exit__(

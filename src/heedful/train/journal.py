@@ -39,9 +39,13 @@ class Journal:
         self._write()
         os.fsync(self._handle)
 
-    def cut(self, step: int) -> None:
-        """Forget everything past a step, and a last line torn by a power cut: what a resume from there begins with."""
-        lines = [msgspec.json.encode(line) + b"\n" for line in read(self.path) if line.get("step", 0) <= step]
+    def cut(self, step: int, validated: bool = True) -> None:
+        """Forget everything past a step, and a last line torn by a power cut: what a resume from there begins with.
+
+        Unless the step itself was `validated`, its validation is forgotten too: there will be another.
+        """
+        stays = lambda line: line.get("step", 0) < step + (validated or line.get("kind") != "validation")
+        lines = [msgspec.json.encode(line) + b"\n" for line in read(self.path) if stays(line)]
         aside = self.path.with_name(f".tmp-{self.path.name}")
         handle = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
         with os.fdopen(os.dup(handle), "wb") as file:

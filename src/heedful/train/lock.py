@@ -41,15 +41,10 @@ class Lock:
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written: {error.strerror}") from None
-        if fcntl is not None:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.pread(handle, 4096, 0)
-                os.close(handle)
-                raise UserError(
-                    f"{self.path.parent}: {_describe(holder, self.doing)}; wait for it or stop it first"
-                ) from None
+        if not take(handle):
+            holder = os.pread(handle, 4096, 0)
+            os.close(handle)
+            raise UserError(f"{self.path.parent}: {_describe(holder, self.doing)}; wait for it or stop it first")
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}).encode(), 0)
@@ -62,6 +57,16 @@ class Lock:
         if self._handle is not None and not self._depth:
             os.close(self._handle)
             self._handle = None
+
+
+def take(handle: int) -> bool:
+    """Whether an open file is now this process's alone, until it is closed; True where the system has no locks."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def _describe(holder: bytes, doing: str) -> str:

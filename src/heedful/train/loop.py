@@ -101,14 +101,17 @@ class Loop:
 
     def begin(self, spent: float) -> None:
         """Take over the newest checkpoint, if there is one; UserError where two more would not fit on the disk."""
-        size = sum(map(tensor_bytes, self._tensors().values()))
-        if self.world.leader:
-            checkpoint.require_space(self.run.folder, size)
-            found = checkpoint.newest(self.run.folder, self.screen.note)
-        self.world.barrier()  # the leader sweeps before the others look
-        if not self.world.leader:
-            found = checkpoint.newest(self.run.folder, lambda line: None, sweep=False)
+        leader = self.world.leader
+        if leader:
+            checkpoint.require_space(self.run.folder, sum(map(tensor_bytes, self._tensors().values())))
+        else:
+            self.world.barrier()  # the leader sweeps before the others look
+        found = checkpoint.newest(self.run.folder, self.screen.note if leader else lambda line: None, sweep=leader)
+        if leader:
+            self.world.barrier()
         if found is None:
+            # The leader's clock, like every other: a pace of its own would give each rank other rates.
+            (spent,) = self.world.agree([spent if self.world.leader else 0.0])
             self.state.elapsed = spent
             self.state.pace = Pace(elapsed=spent)
         else:
@@ -118,7 +121,7 @@ class Loop:
             self.screen.note(f"resuming {self.run.folder} from step {self.state.step}")
         self._clock = time.monotonic() - self.state.elapsed
         if self.journal is not None:
-            self.journal.cut(self.state.step if found else -1)
+            self.journal.cut(self.state.step if found else -1, validated=not self.state.due)
         self._record("resume" if found else "start", time=time.time())
 
     def _restore(self, found: checkpoint.Checkpoint) -> None:

@@ -87,7 +87,7 @@ def read(path: Path, content: bytes, options: Options) -> Document:
                     entry.translations[0].offset, f"nplurals={forms} is not possible; it is 1 to {MOST_FORMS}"
                 )
         elif text.strip():
-            _add(original, entry, forms or 1, options.drafts, units, splices)
+            _add(original, entry, forms, options.drafts, units, splices)
     return Document(original, units, splices)
 
 
@@ -188,16 +188,18 @@ def _whole(original: Original, entry: _Entry) -> _Entry:
     return entry
 
 
-def _add(original: Original, entry: _Entry, forms: int, drafts: bool, units: list[Unit], splices: list[Splice]) -> None:
-    """The units of an entry and how they are filled."""
+def _add(
+    original: Original, entry: _Entry, forms: int | None, drafts: bool, units: list[Unit], splices: list[Splice]
+) -> None:
+    """The units of an entry and how they are filled. The only form of a plural is of any number: not the singular."""
     message, present = entry.named["msgid"], entry.translations
     plural = entry.named.get("msgid_plural")
     flags = [[flag.strip() for flag in original.text[start + 2 : end].split(",")] for start, end in entry.flags]
     fuzzy = any("fuzzy" in names for names in flags)
     first = len(units)
     render = _renderer(original, message)
-    for form in range(max(len(present), forms) if plural else 1):
-        source = plural if plural and form else message
+    for form in range(max(len(present), forms or 1) if plural else 1):
+        source = plural if plural and (form or forms == 1) else message
         there = present[form].value(original) if form < len(present) else ""
         translated = there != "" and not (fuzzy and drafts)
         place = original.where(source.offset)
@@ -215,17 +217,17 @@ def _add(original: Original, entry: _Entry, forms: int, drafts: bool, units: lis
         splices.append(Splice(present[-1].spans[-1][1], present[-1].spans[-1][1], absent, added))
     if fuzzy:  # gettext does not use a fuzzy translation
         filled = range(first, len(units))
-        splices += [_unflag(original, filled, *flag) for flag in zip(entry.flags, flags, strict=True)]
+        pairs = zip(entry.flags, flags, strict=True)
+        splices += [_unflag(original, filled, span, names) for span, names in pairs if "fuzzy" in names]
 
 
 def _unflag(original: Original, units: range, span: tuple[int, int], names: list[str]) -> Splice:
-    """The line of flags without "fuzzy"; none, if that was all."""
+    """A line of flags without "fuzzy"; none, if that was all."""
     start, end = span
-    rest = [name for name in names if name != "fuzzy"]
-    if not rest:
+    if set(names) == {"fuzzy"}:
         return Splice(start, min(end + 1, len(original.text)), units, lambda *_: "")
-    closing = "\r" if original.text.endswith("\r", start, end) else ""
-    return Splice(start, end, units, lambda *_: f"#, {', '.join(rest)}{closing}")
+    rest = re.sub(r",[ \t]*fuzzy(?=\s*(,|\Z))", "", original.text[start:end])
+    return Splice(start, end, units, lambda *_: rest)
 
 
 def _renderer(original: Original, message: _Strings) -> Callable[[str], str]:

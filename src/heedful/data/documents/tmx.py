@@ -57,7 +57,10 @@ def _languages(original: Original, source: str | None, target: str | None) -> tu
     other = target
     for variant in markup.walk(original, "tuv"):
         language = _language(original, variant)
-        source = source or language
+        if source is None and (target is None or not related(language, target)):
+            source = language
+        if source is None:
+            continue
         if target is None and not related(language, source):
             other = other or language
             if not related(language, other):

@@ -98,16 +98,32 @@ def joined(parts: Sequence[Draft]) -> Draft:
 
 
 def best_joined(parts: Sequence[Sequence[Draft]], options: Options) -> list[Draft]:
-    """The `options.best` likeliest ways to take one draft of each part; equal texts are one, the likeliest."""
+    """The `options.best` likeliest ways to take one draft of each part; equal texts are one, the likeliest.
+
+    Samples of the parts make as many samples of the whole, best first, repeats included.
+    """
     if options.best == 1:
         return [joined([drafts[0] for drafts in parts])]
+    if options.sampling is not None:
+        return sorted(_samples(parts, options.best), key=lambda draft: -draft.score(options))
     ways = [Draft("")]
     for drafts in parts:
         longer = [joined([way, draft]) for way in ways for draft in drafts]
         if len(ways) > 1:
             longer.sort(key=lambda draft: -draft.score(options))
-        distinct: dict[str, Draft] = {}
-        for draft in longer:
-            distinct.setdefault(draft.text, draft)
-        ways = list(distinct.values())[: options.best]
+        ways = distinct(longer)[: options.best]
     return ways
+
+
+def _samples(parts: Sequence[Sequence[Draft]], count: int) -> list[Draft]:
+    # Each part's stand in order of their scores: turned by one more place for every part, like does not meet like.
+    turned = [[drafts[(number + turn) % len(drafts)] for number in range(count)] for turn, drafts in enumerate(parts)]
+    return [joined(some) for some in zip(*turned, strict=True)]
+
+
+def distinct(drafts: Sequence[Draft]) -> list[Draft]:
+    """The drafts, of equal texts only the first."""
+    found: dict[str, Draft] = {}
+    for draft in drafts:
+        found.setdefault(draft.text, draft)
+    return list(found.values())

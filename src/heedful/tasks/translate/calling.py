@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ...errors import UserError
 from ..finding import last_run
-from .partial import require_new
+from .documents import is_document
+from .partial import Partial, require_new
 from .request import Request
 from .several import together
 from .shown import Form, Marks, Show
-from .watching import prompted, watched
+from .watching import Typed, growing
 
 
 def call(
@@ -36,7 +37,9 @@ def call(
     """
     sources = [] if [*map(str, files)] == ["-"] else files
     for path in sources:
-        _opened(path, "rb").close()
+        _require(path, again=output is not None)
+    if watch and (sources or output is not None):
+        raise UserError("--watch shows what is typed or piped as it is translated; leave FILE and --output out")
     if output is not None:
         require_new(output)
     if not models:
@@ -44,30 +47,26 @@ def call(
         print(f"using {models[0]}", file=sys.stderr)
     request = Request(together(models), given, Show(form, alignment, marks), models)
     if sources:
-        request.files(sources, output, out)
-    elif output is None and (terminal or watch):
-        assert lines is not None
-        assert out is not None
-        typed = prompted() if terminal else _decoded(lines)
-        show = lambda number, line, answer: request.show.lines(request.translator, number, line, answer)
-        watched(request.translator, typed, request.tag, request.options, request.asked, show, out)
-    elif output is not None:
-        assert lines is not None
-        with _opened(output, "xb") as file:
-            request.stream(lines, file)
-    else:
-        assert lines is not None
-        assert out is not None
-        request.stream(lines, out)
+        return request.files(sources, output, out)
+    assert lines is not None
+    request.require_tag()
+    if output is not None:
+        with Partial(output, None) as partial:
+            request.stream(lines, partial.file)
+            partial.finish()
+        return
+    assert out is not None
+    grows = growing(request.translator, request.tag, request.options, request.asked) if terminal or watch else None
+    request.stream(Typed() if terminal else lines, out, watch=grows)
 
 
-def _opened(path: Path, mode: str) -> BinaryIO:
+def _require(path: Path, again: bool) -> None:
+    """UserError for a file that cannot be read (`again`: or not a second time), or not as what it is."""
     try:
-        return path.open(mode)  # type: ignore[return-value]
+        path.open("rb").close()
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
-
-
-def _decoded(lines: BinaryIO) -> Iterator[str]:
-    for line in lines:
-        yield line.rstrip(b"\r\n").decode("utf-8", "replace")
+    if again and not path.is_file():
+        raise UserError(f"{path}: not a regular file, and with --output files are read twice; pipe it in instead")
+    if path.suffix == ".gz" and is_document(path.with_suffix("")):
+        raise UserError(f"{path}: a document is read as it is; unpack it first")

@@ -144,11 +144,11 @@ def _judge(report: Report, recipe: Recipe) -> None:
                     f"{cleaned.name}: {rule} ({percent(rule.count, cleaned.read)}), which stay: look at the examples, "
                     f"then decide on cleaning.{rule.rule}"
                 )
-    for corpus, cleaned in zip(report.corpora, report.cleaning, strict=False):  # training corpora come first
-        repeated = corpus.source.repeated
-        if cleaned.held_out and repeated > MOST_LEAKED * corpus.pairs and not recipe.cleaning.same_source:
+    for cleaned in report.cleaning:
+        repeated = sum(rule.count for rule in cleaned.others if rule.rule == "same_source")
+        if cleaned.held_out and repeated > MOST_LEAKED * cleaned.read:
             report.notes.append(
-                f"{corpus.name}: {repeated:,} sources are there more than once, so some held-out ones are trained on "
+                f"{cleaned.name}: {repeated:,} sources are there more than once, so some held-out ones are trained on "
                 "with another target, and validation looks too good: give dev files"
             )
     for corpus in report.corpora:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from ...config import write_toml
+from ...data.parallel import texts_of
+from ...data.readers import Pair
 from ...data.selection import Account, read_accounts
-from ...data.shards import Shards
 from ...data.splits import Corpus, splits
 from ...errors import UserError
 from ...look.card import Card, markdown
@@ -38,24 +37,20 @@ class Scored(msgspec.Struct, kw_only=True):
     language: str | None
     sentences: int
     of: int
-    normalised: bool  # references as the tokenizer gives them back, for held-out pairs
     scores: list[tuple[str, float, str]]  # metric, score, signature
     lengths: list[tuple[str, int, float]]  # words of the source, sentences, chrF2
 
 
 def close(run: Run) -> list[str]:
-    """Score the finished model, write the card and the page; lines that say where they are.
+    """Score the finished model, write the page and, last, the card; lines that say where they are.
 
-    What fails here costs nothing of the run: it is said, and `heedful report RUN --score` does it again.
+    What fails here costs nothing of the run: `heedful report RUN --score` does it again.
     """
-    try:
-        translator, data = load(run.model), splits(run.recipe.data)
-        found = [_score(translator, run.data, corpus, data.held_out) for corpus in data.dev]
-        _write(run.folder / SCORES, msgspec.json.format(msgspec.json.encode(found)) + b"\n")
-        _write(run.model / "README.md", markdown(_card(run, translator.model, found)).encode())
-        page = write_report(run)
-    except UserError as error:
-        return [f"warning: no report: {error}; then: heedful report {run.folder} --score"]
+    translator, data = load(run.model), splits(run.recipe.data)
+    found = [_score(translator, run.data, corpus, data.held_out) for corpus in data.dev]
+    _write(run.folder / SCORES, msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+    page = write_report(run)
+    _write(run.model / "README.md", markdown(_card(run, translator.model, found)).encode())
     said = [
         f"validation{f' ({one.language})' if one.language else ''}: "
         + ", ".join(f"{metric} {score:.1f}" for metric, score, _ in one.scores)
@@ -86,39 +81,19 @@ def read_scores(folder: Path) -> list[Scored]:
 
 
 def _score(translator: Translator, data: Path, corpus: Corpus, held_out: bool) -> Scored:
-    pairs, of = _held_out(translator, data / corpus.name) if held_out else _given(corpus)
-    sources, references = [source for source, _ in pairs], [target for _, target in pairs]
+    pairs, of = _some(texts_of(data, corpus.name) if held_out else list(corpus.pairs()))
+    sources, references = [pair.source for pair in pairs], [pair.target for pair in pairs]
     answers = translator.translate(sources, corpus.tag)
     found = evaluation.evaluate([references], {"model": answers}, source=sources)
     system = found.systems[0]
     scores = [(name, value, found.signatures[name]) for name, value in system.scores.values.items()]
     lengths = [(part.name, part.lines, part.chrf) for part in system.lengths if part.lines and part.chrf is not None]
-    return Scored(
-        language=corpus.tag, sentences=len(pairs), of=of, normalised=held_out, scores=scores,
-        lengths=lengths,
-    )  # fmt: skip
+    return Scored(language=corpus.tag, sentences=len(pairs), of=of, scores=scores, lengths=lengths)
 
 
-def _given(corpus: Corpus) -> tuple[list[tuple[str, str]], int]:
-    """Pairs of dev files to score, and how many there are."""
-    total = sum(1 for _ in corpus.pairs())
-    wanted = set(spread(total, SENTENCES).tolist())
-    pairs = itertools.compress(corpus.pairs(), (number in wanted for number in range(total)))
-    return [(pair.source, pair.target) for pair in pairs], total
-
-
-def _held_out(translator: Translator, folder: Path) -> tuple[list[tuple[str, str]], int]:
-    """The same of held-out pairs, from the run's shards, where they are as ids."""
-    shards = Shards.open(folder)
-    chosen = spread(len(shards), SENTENCES)
-    sides = [list(_texts(translator, shards, side, chosen)) for side in ("source", "target")]
-    return list(zip(*sides, strict=True)), len(shards)
-
-
-def _texts(translator: Translator, shards: Shards, side: str, chosen: np.ndarray) -> Iterator[str]:
-    ids, lengths = shards.rows(side, chosen)
-    for row in np.split(ids, np.cumsum(lengths)[:-1]):
-        yield translator.tokenizers[side].decode(row.tolist())
+def _some(pairs: Sequence[Pair]) -> tuple[list[Pair], int]:
+    """Pairs to score, and of how many."""
+    return [pairs[number] for number in spread(len(pairs), SENTENCES)], len(pairs)
 
 
 # ---- telling --------------------------------------------------------------------------------------------------------
@@ -165,8 +140,7 @@ def _rows(scored: Sequence[Scored]) -> list[tuple[str, str, str]]:
 
 def _scored_on(one: Scored) -> str:
     share = f"{one.sentences:,} of {one.of:,}" if one.sentences < one.of else f"all {one.of:,}"
-    how = ", as the tokenizer gives them back" if one.normalised else ""
-    return f"On {share} validation pairs{f' into {one.language}' if one.language else ''}{how}."
+    return f"On {share} validation pairs{f' into {one.language}' if one.language else ''}."
 
 
 def _counts(account: Account) -> list[tuple[str, str]]:
@@ -190,8 +164,11 @@ def _environment(run: Run) -> dict[str, str]:
 def _card(run: Run, model: Model, scored: Sequence[Scored]) -> Card:
     recipe, accounts = run.recipe, read_accounts(run.data)
     steps = [line for line in read(run.journal) if line.get("kind") == "step"]
-    tags = ", ".join(recipe.data.tags)
-    data = [f"{account.kept:,} of {account.read:,} pairs of {', '.join(_names(account))}" for account in accounts]
+    tags = ", ".join(dict.fromkeys(recipe.data.tags))
+    data = [
+        f"{_called(account)}: {account.kept:,} of {account.read:,} pairs of {', '.join(_names(account))}"
+        for account in accounts
+    ]
     parameters = sum(tensor.numel() for tensor in model.tensors().values())
     trained = f"{len(steps):,} steps, {sum(line['tokens'] for line in steps):,} target tokens, seed {recipe.seed}"
     return Card(
@@ -211,6 +188,11 @@ def _card(run: Run, model: Model, scored: Sequence[Scored]) -> Card:
         license=recipe.card.license,
         cite=recipe.card.cite,
     )
+
+
+def _called(account: Account) -> str:
+    """What a corpus is for, and its language."""
+    return ("training" if account.name.startswith("train") else "validation") + f" ({account.tag})" * bool(account.tag)
 
 
 def _names(account: Account) -> list[str]:

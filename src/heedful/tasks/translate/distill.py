@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,11 +19,11 @@ from typing import Any, Literal
 import msgspec
 import xxhash
 
-from ...data.readers import FORMATS, read_lines
+from ...data.readers import FORMATS, read_lines, read_tsv
 from ...decode.options import Options
 from ...errors import UserError
-from ...train.lock import Lock
 from .lines import LONGEST_LINE
+from .partial import Partial, require_new
 from .translator import Translator, load
 
 Side = Literal["source", "target"]
@@ -35,7 +34,14 @@ BREAKS = str.maketrans("\t\n\r", "   ")  # what would end a column or a line
 
 
 def make_corpus(
-    model: str | Path, given: Path, out: Path, *, back: bool = False, mark: str = "", options: Mapping[str, Any]
+    model: str | Path,
+    given: Path,
+    out: Path,
+    *,
+    back: bool = False,
+    mark: str = "",
+    columns: tuple[int, int] | None = None,
+    options: Mapping[str, Any],
 ) -> None:
     """What a command does: see `write_corpus`; with `back` the given text is the target side.
 
@@ -52,7 +58,8 @@ def make_corpus(
             print(f"{done:,} of {total:,} lines, {shown - began:,.0f} s", file=sys.stderr, flush=True)
 
     side: Side = "target" if back else "source"
-    write_corpus(translator, given, out, side=side, mark=mark, tag=tag, options=translator.options(**chosen), say=say)
+    how = {"side": side, "mark": mark, "columns": columns, "tag": tag, "say": say}
+    write_corpus(translator, given, out, options=translator.options(**chosen), **how)  # type: ignore[arg-type]
 
 
 def write_corpus(
@@ -62,44 +69,45 @@ def write_corpus(
     *,
     side: Side = "source",
     mark: str = "",
+    columns: tuple[int, int] | None = None,
     tag: str | None = None,
     options: Options | None = None,
     say: Say = lambda done, total: None,
 ) -> int:
     """Translate a file to `out`; returns the number of lines, those of `given`.
 
-    `given` is text, TSV or JSONL (.gz too), of which `side` is read. In `out` (.tsv or .jsonl) it is that side again,
-    and the translation the other; any other name gets the translations alone, line by line. `mark` and a space go
-    before every source. An empty line, and one too long to be a sentence, has an empty translation.
+    `given` is text, TSV (of which `columns` are source and target) or JSONL (.gz too), of which `side` is read. In
+    `out` (.tsv or .jsonl) it is that side again, and the translation the other; any other name gets the translations
+    alone, line by line. `mark` and a space go before every source. An empty line, and one too long to be a sentence,
+    has an empty translation.
 
-    Interrupted, the same call goes on where it stopped, to the same bytes: finished blocks lie beside `out` in a folder
-    of its own until all is done. UserError where `out` exists, or that folder is of another text or other options.
+    Interrupted, the same call goes on where it stopped, to the same bytes (see `partial`): answers may depend in their
+    last bits on what is in a block, so whole blocks are kept. UserError where `out` exists, or its beginning is of
+    another text or other options.
     """
     options = options or translator.options()
+    if out.suffix.lower() == ".gz":
+        raise UserError(f"{out}: is written as it is, not compressed; leave .gz out")
     if mark and (out.suffix not in (".tsv", ".jsonl")) and side == "source":
         raise UserError(f"{out}: would hold no sources to mark; name it .tsv or .jsonl")
-    if out.exists():
-        raise UserError(f"{out}: exists already; choose another name, nothing is overwritten")
+    require_new(out)
     translator.encode("", tag)  # a wrong tag is told before any work
-    total, text = _measure(given, side)
+    total, text = _measure(_lines(given, side, columns))
     key = xxhash.xxh3_128_hexdigest(repr((text, _weights(translator), side, mark, tag, options, out.suffix)).encode())
-    partial = out.with_name(f".{out.name}.partial")
     try:
-        partial.mkdir(parents=True, exist_ok=True)
-        with Lock(partial, doing="made"):
-            done = _take_up(partial, key)
-            with (partial / "lines").open("ab") as file:
-                lines = itertools.islice(_lines(given, side), done, None)
-                while block := list(itertools.islice(lines, BLOCK)):
-                    answers = _translated(translator, block, tag, options)
-                    for line, answer in zip(block, answers, strict=True):
-                        file.write(_row(line, answer, side, mark, out.suffix))
-                    file.flush()
-                    os.fsync(file.fileno())
-                    done += len(block)
-                    say(done, total)
-            os.rename(partial / "lines", out)
-        shutil.rmtree(partial, ignore_errors=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with Partial(out, {"made from": key}, block=BLOCK) as partial:
+            done = partial.lines
+            lines = itertools.islice(_lines(given, side, columns), done, None)
+            while block := list(itertools.islice(lines, BLOCK)):
+                answers = _translated(translator, block, tag, options)
+                for line, answer in zip(block, answers, strict=True):
+                    partial.file.write(_row(line, answer, side, mark, out.suffix))
+                partial.file.flush()
+                os.fsync(partial.file.fileno())
+                done += len(block)
+                say(done, total)
+            partial.finish()
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror}; the same command goes on from here") from None
     return total
@@ -121,16 +129,18 @@ def _row(given: str, made: str, side: Side, mark: str, suffix: str) -> bytes:
     return "\t".join(column.translate(BREAKS) for column in columns).encode() + b"\n"
 
 
-def _lines(given: Path, side: Side) -> Iterator[str]:
+def _lines(given: Path, side: Side, columns: tuple[int, int] | None) -> Iterator[str]:
     """The lines of a text, or one side of pairs."""
     reader = FORMATS.get(Path(given.name.removesuffix(".gz")).suffix)
-    return read_lines(given) if reader is None else (getattr(pair, side) for pair in reader(given))
+    if reader is None:
+        return read_lines(given)
+    return (getattr(pair, side) for pair in (read_tsv(given, columns) if reader is read_tsv else reader(given)))
 
 
-def _measure(given: Path, side: Side) -> tuple[int, str]:
+def _measure(lines: Iterator[str]) -> tuple[int, str]:
     """How many lines there are, and a hash of them; what cannot be read is told before any work."""
     count, running = 0, xxhash.xxh3_128()
-    for line in _lines(given, side):
+    for line in lines:
         running.update(line.encode() + b"\n")
         count += 1
     return count, running.hexdigest()
@@ -142,22 +152,3 @@ def _weights(translator: Translator) -> str:
         running.update(name.encode())
         running.update(tensor.cpu().contiguous().numpy().data)
     return running.hexdigest()
-
-
-def _take_up(partial: Path, key: str) -> int:
-    """The lines that are done, whole blocks of them: answers may depend in their last bits on what is in a block."""
-    stamp, lines = partial / "made-from", partial / "lines"
-    if not lines.exists():  # then nothing was made yet
-        stamp.write_text(key, "ascii")
-        return 0
-    if stamp.read_text("ascii") != key:
-        raise UserError(f"{partial}: holds what was made from another text, model or options; delete it to begin anew")
-    done = end = place = 0
-    with lines.open("rb+") as file:
-        for line in file:
-            place += len(line)
-            if line.endswith(b"\n"):
-                done += 1
-                end = place if done % BLOCK == 0 else end
-        file.truncate(end)
-    return done // BLOCK * BLOCK

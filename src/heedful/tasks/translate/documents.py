@@ -50,12 +50,19 @@ def translate_document(
         )
         for number, unit, answer in zip(some, units, answers, strict=True):
             _tell(unit.where, answer)
-            found[number] = answer.text
+            found[number] = _as_spaced(unit.text, answer.text)
             if partial is not None:
-                partial.file.write(msgspec.json.encode(answer.text) + b"\n")
+                partial.file.write(msgspec.json.encode(found[number]) + b"\n")
         if partial is not None:
             partial.file.flush()
     return document.write(found), len(wanted)
+
+
+def _as_spaced(text: str, translation: str) -> str:
+    """A translation with the white space that is around a text: programs put such texts together."""
+    content = text.strip()
+    start = text.index(content)
+    return f"{text[:start]}{translation}{text[start + len(content) :]}" if translation else ""
 
 
 def _wanted(document: Document) -> Iterator[int]:

@@ -11,8 +11,9 @@ from typing import Any
 from ...data.readers import read_lines, resolve
 from ...errors import UserError
 from ...look.evaluation import Report, report
-from ...measure.evaluation import evaluate
+from ...measure.evaluation import evaluate, require_few
 from ...measure.metrics import Options
+from ...measure.translation import Scorer, check_lengths
 from ...measure.words import count_words
 from .shown import one_line
 from .translator import load
@@ -47,8 +48,13 @@ def evaluate_systems(
         raise UserError("there are no references; give a file with the right translations: --reference FILE")
     found: dict[str, Sequence[str]] = {}
     seconds: dict[str, float] = {}
-    given = [(path, list(read_lines(resolve(path, root)))) for path in outputs]  # before models take their time
+    # What is wrong is told before models take their time.
+    require_few(len(models) + len(outputs))
+    given = [(path, list(read_lines(resolve(path, root)))) for path in outputs]
     counts = _counts([resolve(path, root) for path in counted])
+    Scorer(wanted, measures)
+    for path, text in given:
+        check_lengths(str(path), text, "the reference", wanted[0])
     if lines is not None and len(lines) != len(wanted[0]):
         raise UserError(
             f"{source} has {len(lines):,} lines, {references[0]} has {len(wanted[0]):,}; they go together line by line"

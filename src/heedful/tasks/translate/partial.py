@@ -15,43 +15,56 @@ import msgspec
 import xxhash
 
 from ...errors import UserError
+from ...train.lock import take
 
 READ_AT_A_TIME = 1 << 20
 
 
 class Partial:
-    """The unfinished output of one job. Use as a context manager: what was written stays if it is left by an error."""
+    """The unfinished output of one job. Use as a context manager: what was written stays if it is left by an error.
 
-    def __init__(self, output: Path, job: Mapping[str, Any], anew: bool = False) -> None:
-        self.output = output
+    One process at a time holds it. A `job` of None is not known again: it begins anew, in the place of what is left of
+    another like it. What is kept of an earlier attempt are whole blocks of so many lines.
+    """
+
+    def __init__(self, output: Path, job: Mapping[str, Any] | None, anew: bool = False, block: int = 1) -> None:
+        self.output, self.block = output, block
         self.part, self.stamp = (output.with_name(output.name + suffix) for suffix in (".part", ".part.json"))
         require_new(output)
         told = msgspec.json.encode(job, order="deterministic")
         try:
-            self._go_on(told, anew)
-            self.file: BinaryIO = self.part.open("ab")
+            self.file: BinaryIO = self.part.open("a+b")
         except (OSError, ValueError) as error:
             raise UserError(f"{output}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+        try:
+            if not take(self.file.fileno()):
+                raise UserError(f"{self.part}: another process is writing it; wait for it, or choose another --output")
+            require_new(output)  # by that process, in the meantime
+            self._go_on(told, anew or job is None)
+        except OSError as error:
+            self.file.close()
+            raise UserError(f"{output}: cannot be opened: {error.strerror}") from None
+        except UserError:
+            self.file.close()
+            raise
 
     def _go_on(self, told: bytes, anew: bool) -> None:
         """Keep the whole lines of an earlier attempt at the same job; begin anew where there was none, or if asked."""
-        self.lines = 0
-        begun = self.part.exists() and self.stamp.exists()
-        if begun and self.stamp.read_bytes() != told:
-            raise UserError(
-                f"{self.part}: is the beginning of another translation (other input, model or options); "
-                f"remove it and {self.stamp.name}, or choose another --output"
-            )
-        if begun and not anew:
-            with self.part.open("r+b") as file:
-                size = 0
-                for line in file:
-                    if line.endswith(b"\n"):
-                        size, self.lines = size + len(line), self.lines + 1
-                file.truncate(size)
-            return
-        self.part.unlink(missing_ok=True)
-        self.stamp.write_bytes(told)
+        self.lines = size = place = count = 0
+        if self.stamp.exists():
+            if self.stamp.read_bytes() != told:
+                raise UserError(
+                    f"{self.part}: is the beginning of another translation (other input, model or options); "
+                    f"remove it and {self.stamp.name}, or choose another --output"
+                )
+            self.file.seek(0)
+            for line in self.file if not anew else ():
+                place, count = place + len(line), count + 1
+                if line.endswith(b"\n") and count % self.block == 0:
+                    self.lines, size = count, place
+        else:
+            self.stamp.write_bytes(told)
+        self.file.truncate(size)
 
     def __enter__(self) -> Partial:
         return self
@@ -80,10 +93,10 @@ class Partial:
         self.stamp.unlink(missing_ok=True)
 
 
-def require_new(output: Path) -> None:
-    """UserError where something is there already."""
+def require_new(output: Path, option: str = "--output") -> None:
+    """UserError where something is there already; `option` is how it was named."""
     if output.exists():
-        raise UserError(f"{output}: exists already; choose another --output, nothing is overwritten")
+        raise UserError(f"{output}: exists already; choose another {option}, nothing is overwritten")
 
 
 def job(models: Sequence[Path], options: Mapping[str, Any], inputs: Sequence[Path]) -> dict[str, Any]:

@@ -54,7 +54,8 @@ class Sentence:
         if not self.drafts[0].problems:
             return False
         if way is Way.strict:
-            return bool(placeholders) or not self._numbers()
+            # Of a sentence with spans it asks nothing new unless numbers were changed.
+            return (self.changed_numbers or not self.spans) and (bool(placeholders) or not self._numbers())
         return way is Way.apart and bool(self.spans)
 
     def segments(self, way: Way, placeholders: int) -> list[Segment]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -126,8 +126,19 @@ def _told(
 def _save(translator: Translator, folder: Path, keep: Mapping[str, Sequence[int]], out: Path) -> None:
     """The new model: all that the old one's config.json says of the task, and which heads stay."""
     extra = {name: value for name, value in read_config(folder)[1].items() if name != "weights"}
+    earlier = extra.get("pruned")
+    pruned = _since(earlier if isinstance(earlier, dict) else {}, keep)
     assert isinstance(translator.model, Model)
     try:
-        save_translator(out, translator.model, extra | {"pruned": dict(keep)}, translator.tokenizers)
+        save_translator(out, translator.model, extra | {"pruned": pruned}, translator.tokenizers)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror}") from None
+
+
+def _since(earlier: Mapping[str, Any], keep: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """Which heads stay of the model that was trained, by the numbers that they had there."""
+    own = {}
+    for where, units in keep.items():
+        before = earlier.get(where)
+        own[where] = [before[unit] for unit in units] if before is not None and max(units) < len(before) else units
+    return {**earlier, **own}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,7 +13,7 @@ from ...decode.sampling import Sampling
 from ...errors import UserError
 from ...text.terms import Terms
 from .documents import is_document, translate_document
-from .lines import translate_lines
+from .lines import Readable, opened, translate_lines
 from .partial import Partial, job, skipped
 from .shown import Show
 from .translator import Translator
@@ -36,24 +36,30 @@ class Request:
         chosen = dict(given)
         self.translator, self.show, self.models = translator, show or Show(), models
         self.told = {**chosen, "show": dataclasses.astuple(self.show)}
-        self.tag = chosen.pop("tag", None)
-        terms = chosen.pop("terms", None)
+        self.tag, self.terms = chosen.pop("tag", None), chosen.pop("terms", None)
         self.asked = {key: chosen.pop(key) for key in ASKED if key in chosen}
-        if terms is not None:
-            self.asked["terms"] = Terms.load(terms)
+        if self.terms is not None:
+            self.asked["terms"] = Terms.load(self.terms)
         sampling = {key: chosen.pop(key) for key in SAMPLING if key in chosen}
         if chosen.pop("sample", False) or self.asked.get("mbr"):
             chosen["sampling"] = Sampling(**sampling)
         elif sampling:
             raise UserError(f"only sampling has {', '.join(sampling)}: add --sample")
-        if self.asked.get("mbr") and self.show.alignment:
-            raise UserError("--alignment is of what a search found; leave --mbr out")
-        translator.encode("", self.tag)  # a wrong tag is told before any work
+        if self.show.alignment and self.show.form == "best":
+            raise UserError("--alignment is of one translation; leave --best out, or see --json")
         self.options = translator.options(**chosen)
 
-    def stream(self, lines: BinaryIO, out: BinaryIO, before: int = 0) -> bool:
+    def require_tag(self) -> None:
+        """UserError for a wrong tag, before any work."""
+        self.translator.encode("", self.tag)
+
+    def stream(
+        self, lines: Readable, out: BinaryIO, before: int = 0, watch: Callable[[str], None] | None = None
+    ) -> bool:
         """Line by line, as lines come; see `translate_lines`."""
-        return translate_lines(self.translator, lines, out, self.tag, self.options, self.asked, self.show, before)
+        return translate_lines(
+            self.translator, lines, out, self.tag, self.options, self.asked, self.show, before, watch
+        )
 
     def files(self, sources: Sequence[Path], output: Path | None, out: BinaryIO | None) -> None:
         """Files one after another into `output`, which may be begun already, or to `out`.
@@ -63,8 +69,11 @@ class Request:
         documents = [path for path in sources if is_document(path)]
         if documents and len(sources) > 1:
             raise UserError(f"{documents[0]}: a document is translated alone; give one file at a time")
-        if documents and self.show.form != "text":
-            raise UserError(f"{documents[0]}: a document holds translations only; leave --json, --scores, --best out")
+        if documents and (self.show.form != "text" or self.show.alignment):
+            alone = "leave --json, --scores, --best and --alignment out"
+            raise UserError(f"{documents[0]}: a document holds translations only; {alone}")
+        if not documents or self.translator.tags:
+            self.require_tag()
         if output is None:
             assert out is not None
             if documents:
@@ -73,7 +82,8 @@ class Request:
                 self._in_turn(sources, out, 0)
             return
         # Several lines for each of the input do not tell how many of those are done.
-        with Partial(output, job(self.models, self.told, sources), anew=self.show.form == "best") as partial:
+        read = [*sources, *([self.terms] if self.terms is not None else [])]
+        with Partial(output, job(self.models, self.told, read), anew=self.show.form == "best") as partial:
             if partial.lines:
                 print(f"{output}: going on after {partial.lines:,} lines", file=sys.stderr)
             if documents:
@@ -87,16 +97,17 @@ class Request:
         open_end = False
         for path in sources:
             out.write(b"\n" if open_end else b"")
-            with path.open("rb") as lines:
+            with opened(path) as lines:
                 before = skipped(lines, done)
                 done -= before
                 open_end = self.stream(lines, out, before)
 
     def _filled(self, path: Path, partial: Partial | None) -> bytes:
-        # The languages choose among those of a TMX file.
+        # The languages choose among those of a TMX file: also for a model that has one target language only.
         document = open_document(path, source_language=self.asked.get("language"), target_language=self.tag)
+        tag = self.tag if self.translator.tags else None
         content, count = translate_document(
-            self.translator, document, partial, tag=self.tag, options=self.options, asked=self.asked
+            self.translator, document, partial, tag=tag, options=self.options, asked=self.asked
         )
         print(f"{path}: {count:,} of {len(document.units):,} entries were filled", file=sys.stderr)
         return content

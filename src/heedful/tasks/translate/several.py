@@ -68,4 +68,5 @@ def _load_one(path: Path) -> Translator:
     run = path.parent.parent
     model, opened = load_checkpoint(run, int(step[1])), Run.open(run)
     recipe = opened.recipe
-    return Translator(model, load_tokenizers(opened.data), recipe.data.tags, recipe.decoding, hardware.probe())
+    tags = tuple(dict.fromkeys(recipe.data.tags))
+    return Translator(model, load_tokenizers(opened.data), tags, recipe.decoding, hardware.probe())

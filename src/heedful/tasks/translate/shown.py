@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 
 from ...errors import visible
-from ...look.alignment import align, cross_attention
-from .answers import Answer, Piece
+from ...look.alignment import align, cross_attention, words_of
+from ...text.tokenizer import Tokenizer
+from .answers import Alternative, Answer, Piece
 from .translator import Translator
 
 Form = Literal["text", "scores", "best", "json"]
@@ -20,7 +21,7 @@ Marks = Literal["stderr", "text"]
 
 @dataclass(frozen=True)
 class Show:
-    """`form` "text" gives the translation, "scores" puts its mean log-probability and a tab in front, "best" gives a
+    """`form` "text" gives the translation, "scores" puts its score and a tab in front, "best" gives a
     line (number of the input line, score, text, with tabs between) for each alternative, and "json" an object.
 
     `alignment` adds a tab and Pharaoh's links ("0-0 1-2": source word, target word, from 0), or a key in JSON. What a
@@ -35,18 +36,22 @@ class Show:
         """The lines of output (without ends) for line `number` of the input; one, but for "best"."""
         if self.form == "json":
             return [msgspec.json.encode(self._object(translator, source, answer)).decode()]
-        problems = "; ".join(answer.problems)
-        text = answer.text
-        if problems and self.marks == "text":
-            text = f"[check: {problems}] {text}"
-        elif problems:
-            print(f"line {number}: check the translation: {visible(problems)}", file=sys.stderr, flush=True)
-        text = one_line(text)
         if self.form == "best":
-            found = [(answer.score, text), *((other.score, one_line(other.text)) for other in answer.alternatives)]
-            return [f"{number}\t{score:.4f}\t{one}" for score, one in found]
+            found = [answer, *answer.alternatives]
+            return [f"{number}\t{one.score:.4f}\t{self._marked(one, number, at)}" for at, one in enumerate(found, 1)]
+        text = self._marked(answer, number)
         links = f"\t{' '.join(f'{s}-{t}' for s, t in Aligned.of(translator, answer).links)}" if self.alignment else ""
         return [f"{answer.score:.4f}\t{text}{links}" if self.form == "scores" else f"{text}{links}"]
+
+    def _marked(self, answer: Answer | Alternative, number: int, alternative: int = 1) -> str:
+        """The text as a line; what it lacks is told where `marks` says."""
+        text, problems = one_line(answer.text), "; ".join(answer.problems)
+        if problems and self.marks == "text":
+            return f"[check: {one_line(problems)}] {text}"
+        if problems:
+            which = f"line {number}" if alternative == 1 else f"line {number}, alternative {alternative}"
+            print(f"{which}: check the translation: {visible(problems)}", file=sys.stderr, flush=True)
+        return text
 
     def _object(self, translator: Translator, source: str, answer: Answer) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -87,20 +92,22 @@ class Aligned:
     def _add(self, translator: Translator, piece: Piece) -> None:
         reader, writer = (translator.tokenizers[side] for side in ("source", "target"))
         ids = piece.hypothesis.ids
-        read, written = reader.pieces(piece.source), writer.pieces([*ids, writer.end])
-        controls = {*reader.tags, written[-1]}  # a tag and the end are no words: they stand alone, and are left out
+        source, target = words_of(reader, piece.source), words_of(writer, [*ids, writer.end])
         layers = cross_attention(translator.model, piece.source, [writer.start, *ids])
-        alone = (*controls, *reader.pieces(reader.placeholders), *writer.pieces(writer.placeholders))
-        one = align(list(layers.values())[-1].mean(0), written, read, alone)
-        columns = [number for number, word in enumerate(one.source) if word and word not in controls]
-        rows = [number for number, word in enumerate(one.target) if word and word not in controls]
+        weights = align(list(layers.values())[-1].mean(0), target, source)
+        # A tag and the end are no words.
+        controls = {Tokenizer.end, *map(reader.tag, reader.tags)}
+        columns, rows = (
+            [number for number, text in enumerate(words.texts) if text and words.first[number] not in controls]
+            for words in (source, target)
+        )
         if columns:
-            best = one.weights[np.ix_(rows, columns)].argmax(1) if rows else []
+            best = weights[np.ix_(rows, columns)].argmax(1) if rows else []
             self.links.extend(
                 (len(self.source) + int(column), len(self.target) + row) for row, column in enumerate(best)
             )
-        self.source.extend(one.source[number] for number in columns)
-        self.target.extend(one.target[number] for number in rows)
+        self.source.extend(source.texts[number] for number in columns)
+        self.target.extend(target.texts[number] for number in rows)
 
 
 def one_line(text: str) -> str:

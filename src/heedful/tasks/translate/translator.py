@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from bisect import bisect_left
+import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -27,8 +28,8 @@ from ...text.spans import Span, tidy
 from ...text.spans import find as find_spans
 from ...text.terms import Terms
 from ...text.tokenizer import Tokenizer
-from .answers import Alternative, Answer, Draft, Piece, best_joined
-from .demands import checked, least_risky, spellings, wanted_of
+from .answers import Alternative, Answer, Draft, Piece, best_joined, distinct
+from .demands import Demands, least_risky, spellings
 from .exchange import Exchange, Languages
 from .protecting import Sentence, Way
 
@@ -116,9 +117,10 @@ class Translator:
             raise UserError(f"split = {split!r}; known: auto, always, never")
         if spans is not None and len(spans) != len(texts):
             raise UserError(f"spans are given for {len(spans)} of {len(texts)} texts")
-        demand = wanted_of(self.tokenizers["target"], prefix, require)
+        demands = Demands(prefix.strip(), [phrase.strip() for phrase in require], [phrase.strip() for phrase in ban])
+        demand = demands.wanted(self.tokenizers["target"])
         split = "never" if demand else split
-        options = self._options(options, max(best or 0, mbr), ban)
+        options = self._options(options, max(best or 0, mbr), demands, demand)
         before = self._before(tag)
         passages = []
         for number, text in enumerate(texts):
@@ -129,16 +131,21 @@ class Translator:
         for way in (Way.whole, Way.strict, Way.apart, Way.apart):
             asked = [sentence for sentence in everything if sentence.wants(way, len(self._placeholders))]
             self._try(asked, way, before, options, demand)
-        answers = [checked(self._answer(passage, options), prefix, require, ban) for passage in passages]
-        return [least_risky(answer, best or 1) for answer in answers] if mbr else answers
+        shown = best or (1 if mbr else options.best)
+        return [self._answer(passage, options, demands, bool(mbr), shown) for passage in passages]
 
-    def _options(self, options: Options | None, best: int, ban: Sequence[str]) -> Options:
+    def _options(self, options: Options | None, best: int, demands: Demands, demand: Wanted | None) -> Options:
         options = options or self.options()
         best = best or options.best
-        banned = [ids for phrase in ban for ids in spellings(self.tokenizers["target"], phrase)]
-        beam = options.beam if options.sampling else max(options.beam, best)
+        target = self.tokenizers["target"]
+        banned = [ids for phrase in demands.ban for ids in spellings(target, phrase)]
         return dataclasses.replace(
-            options, beam=beam, best=best, logprobs=True, banned_phrases=(*options.banned_phrases, *banned)
+            options,
+            beam=options.beam if options.sampling else max(options.beam, best),
+            best=best,
+            logprobs=True,
+            banned_phrases=(*options.banned_phrases, *banned),
+            max_extra=options.max_extra + (demand.size if demand else 0),  # a short text has room for it, too
         )
 
     def search(
@@ -175,12 +182,9 @@ class Translator:
         """The sentences of a text and the white space between them."""
         bounds = self.bounds(text, spans, split, language)
         parts: list[Sentence | str] = []
-        starts = [span.start for span in spans]
         for number, (start, end) in enumerate(bounds):
             parts += [text[bounds[number - 1][1] : start]] if number else []
-            inside = spans[bisect_left(starts, start) : bisect_left(starts, end)]
-            own = [span._replace(start=span.start - start, end=span.end - start) for span in inside]
-            parts.append(Sentence(text[start:end], own, protect))
+            parts.append(Sentence(text[start:end], _within(spans, start, end), protect))
         return parts
 
     def bounds(
@@ -191,6 +195,12 @@ class Translator:
         whole = [(start, start + len(content)) for start in [text.find(content[:1])] if content]
         if split == "never":
             return whole
+        if "\n" in content and len(lines := _lines(text, spans)) > 1:  # no model has seen a line end
+            return [
+                (start + first, start + last)
+                for start, end in lines
+                for first, last in self.bounds(text[start:end], _within(spans, start, end), split, language)
+            ]
         bounds = split_sentences(text, spans, language)
         if split == "always" or len(bounds) < 2 or self.seen.several_sentences < FEW:
             return bounds
@@ -210,7 +220,7 @@ class Translator:
             own = dataclasses.replace(
                 options,
                 restricted=(*options.restricted, *(target.placeholders if guarded else ())),
-                banned=(*options.banned, *(self._digits if without_digits else ())),
+                banned=(*options.banned, *(self._digits if without_digits and demand is None else ())),
             )
             longest = as_one(self.models, own, self.choices).longest
             languages = Languages(source, target, self._placeholders, before, self.decoding.longest, longest)
@@ -237,9 +247,13 @@ class Translator:
         says = lambda piece: piece in spelt or (piece not in BYTES and any(map(str.isdecimal, piece)))
         return tuple(token for piece, token in entries if not piece.startswith(" ") and says(piece))
 
-    def _answer(self, passage: Sequence[Sentence | str], options: Options) -> Answer:
+    def _answer(
+        self, passage: Sequence[Sentence | str], options: Options, demands: Demands, mbr: bool, best: int
+    ) -> Answer:
         parts = [[Draft(part)] if isinstance(part, str) else part.drafts or [] for part in passage]
-        first, *others = best_joined(parts, options) if parts else [Draft("")]
+        drafts = [demands.judged(draft) for draft in (best_joined(parts, options) if parts else [Draft("")])]
+        drafts = least_risky(drafts, drawn=options.sampling is not None) if mbr else drafts
+        first, *others = distinct(drafts)[:best]
         return Answer(
             first.text,
             first.score(options),
@@ -248,6 +262,23 @@ class Translator:
             first.problems,
             [Piece(source, hypothesis, self.tokenizers["target"]) for source, hypothesis in first.said],
         )
+
+
+def _within(spans: Sequence[Span], start: int, end: int) -> list[Span]:
+    """The spans that begin in a part of a text, as spans of that part."""
+    first, last = (bisect_left(spans, place, key=lambda span: span.start) for place in (start, end))
+    inside = spans[first:last]
+    return [span._replace(start=span.start - start, end=span.end - start) for span in inside]
+
+
+def _lines(text: str, spans: Sequence[Span]) -> list[tuple[int, int]]:
+    """Where the lines of a text begin and end; a span may go on over a line end."""
+    ends = []
+    for place in (match.start() for match in re.finditer("\n", text)):
+        before = bisect_right(spans, place, key=lambda span: span.start) - 1
+        if before < 0 or spans[before].end <= place:
+            ends.append(place)
+    return list(zip([0, *(place + 1 for place in ends)], [*ends, len(text)], strict=True))
 
 
 def _checked(texts: Iterable[str], options: Options | None) -> list[str]:

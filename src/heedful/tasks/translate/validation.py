@@ -12,6 +12,7 @@ from ...data.corpora import Corpora
 from ...decode.engine import decode
 from ...decode.options import Options
 from ...model.model import Model
+from ...text.placeholders import legible
 from ...text.tokenizer import Tokenizer
 from ...train.validation import Sample
 
@@ -24,8 +25,8 @@ AT_A_TIME = 128  # sentences decoded together: a third less time than with 32
 class Heldout:
     """Sentences of the dev set, spread evenly over it, with their references as the tokenizer gives them back.
 
-    References are thus normalised as outputs are (lower-cased if the tokenizer does so): the scores compare validations
-    of one run, and are not those of `heedful evaluate`.
+    References are thus normalised as outputs are (lower-cased if the tokenizer does so, with placeholders for what is
+    protected): the scores compare validations of one run, and are not those of `heedful evaluate`.
     """
 
     def __init__(self, dev: Corpora, tokenizers: Mapping[str, Tokenizer], decoding: Decoding, sentences: int) -> None:
@@ -33,8 +34,8 @@ class Heldout:
         self.target = tokenizers["target"]
         sources, targets = (_rows(*dev.rows(side, chosen)) for side in ("source", "target"))
         self.inputs = [[*ids, Tokenizer.end] for ids in sources]
-        self.sources = [tokenizers["source"].decode(ids) for ids in sources]
-        self.references = [self.target.decode(ids) for ids in targets]
+        self.sources = [legible(tokenizers["source"], ids) for ids in sources]
+        self.references = [legible(self.target, ids) for ids in targets]
         # A model that has learnt nothing yet never stops by itself: no answer is much longer than any reference.
         longest = 2 * max(map(len, targets)) + 10
         self.options = Options(
@@ -57,7 +58,7 @@ class Heldout:
 
     def _translate(self, model: Model, numbers: range | list[int]) -> list[str]:
         found = decode(model, [self.inputs[number] for number in numbers], self.options)
-        return [self.target.decode(best.ids) for best, *_ in found]
+        return [legible(self.target, best.ids) for best, *_ in found]
 
     def _samples(self, outputs: list[str]) -> tuple[Sample, ...]:
         shown = zip(self.shown, outputs, strict=True)

@@ -2,67 +2,77 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from ...decode.engine import watch
 from ...decode.options import Options
 from ...model import hardware
 from ...text.spans import find
-from .answers import Answer
 from .translator import Translator
 
+# With these an answer is not what a plain search finds.
+OTHERWISE = ("prefix", "require", "ban", "terms", "mbr")
 
-def so_far(translator: Translator, text: str, tag: str | None, options: Options) -> Iterator[str]:
+
+def so_far(
+    translator: Translator, text: str, tag: str | None, options: Options, asked: Mapping[str, Any]
+) -> Iterator[str]:
     """The likeliest translation of a text after each step. Later ones need not begin like earlier ones.
 
-    Nothing comes of a text with something to protect in it, or that is too long to be read at once: `answer` alone can
-    do those.
+    Nothing comes of a text with something to protect in it, or that is too long to be read at once, or where more is
+    asked of the answer (`asked`): `Translator.answer` alone can do those.
     """
-    ids, single = translator.encode(text, tag), len(translator.bounds(text)) == 1
-    if not single or len(ids) > translator.decoding.longest or any(map(str.isdigit, text)) or find(text):
+    ids, bounds = translator.encode(text, tag), translator.bounds(text, split=asked.get("split", "auto"))
+    if len(bounds) != 1 or len(ids) > translator.decoding.longest or any(map(str.isdigit, text)) or find(text):
+        return
+    if any(asked.get(name) for name in OTHERWISE):
         return
     with hardware.applied(translator.choices):
         for hypothesis in watch(translator.models, ids, options, translator.choices):
             yield translator.tokenizers["target"].decode(hypothesis.ids)
 
 
-def watched(
-    translator: Translator, lines: Iterable[str], tag: str | None, options: Options, asked: dict[str, Any],
-    show: Callable[[int, str, Answer], list[str]], out: BinaryIO,
-) -> None:  # fmt: skip
-    """Translate line by line on a terminal: each line grows under the reader's eyes, then stands as `show` gives it.
+def growing(
+    translator: Translator, tag: str | None, options: Options, asked: Mapping[str, Any]
+) -> Callable[[str], None]:
+    """Lets the translation of a text grow under the reader's eyes, and wipes it away when it is done.
 
-    The growing line goes to standard error if that is a terminal, and is wiped away at the end.
+    On standard error, if that is a terminal; else nothing is to be seen.
     """
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
     console = Console(stderr=True)
-    for number, line in enumerate(lines, 1):
+
+    def show(text: str) -> None:
         if console.is_terminal:
             with Live(console=console, refresh_per_second=20, transient=True) as live:
-                for text in so_far(translator, line, tag, options):
-                    live.update(Text(text))
-        answer = translator.answer([line], tag, options, **asked)[0]
-        for written in show(number, line, answer):
-            out.write(written.encode() + b"\n")
-        out.flush()
+                for found in so_far(translator, text, tag, options, asked):
+                    live.update(Text(found))
+
+    return show
 
 
-def prompted() -> Iterator[str]:
-    """Lines that a person types, until the end of input (Ctrl-D) or an empty standard input."""
-    import contextlib
+class Typed:
+    """Lines that a person types, until the end of input (Ctrl-D)."""
 
-    with contextlib.suppress(ImportError):
-        import readline  # noqa: F401  (arrows and history come with it)
-    print("Type a sentence and press Enter; Ctrl-D ends.", file=sys.stderr)
-    while True:
+    def __init__(self) -> None:
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401  (arrows and history come with it)
+        print("Type a sentence and press Enter; Ctrl-D ends.", file=sys.stderr)
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next line; nothing at the end."""
+        prompt = "> "
+        if not sys.stdout.isatty():  # there the prompt would be part of the output
+            print(prompt, end="", file=sys.stderr, flush=True)
+            prompt = ""
         try:
-            line = input("> ")
+            return input(prompt).encode("utf-8", "replace") + b"\n"
         except EOFError:
             print(file=sys.stderr)
-            return
-        yield line
+            return b""
