@@ -106,7 +106,8 @@ class Translator:
 
         Texts are split into sentences, by the rules of `language`, if the model was trained on single sentences or the
         text is longer than what it was trained on ("auto"; or "always", or "never"), and sentences of more than
-        `decoding.longest` tokens into pieces. White space between sentences stays as it is; around an answer is none.
+        `decoding.longest` tokens into pieces. Lines of a text are translated apart, unless "never". White space between
+        sentences stays as it is; around an answer is none.
 
         Every translation begins with `prefix`, holds all phrases of `require` and none of `ban`; texts are then not
         split. With `mbr`, of so many answers (samples, if `options` ask for sampling) the one most like all is given.
