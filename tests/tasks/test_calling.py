@@ -395,6 +395,8 @@ def test_lines_of_a_text_are_translated_one_by_one(translator: Translator) -> No
     lines = translator.translate(["alpha beta", "gamma {x}", "delta"])
     assert translator.translate(["alpha beta\n\n  gamma {x}\ndelta\n"]) == [f"{lines[0]}\n\n  {lines[1]}\n{lines[2]}"]
     assert "\n" in translator.translate(["alpha <a\nb> beta"])[0]  # a tag may go on over a line end
+    whole, joined = (translator.answer([text], split="never")[0].pieces[0] for text in ("alpha \n  beta", "alpha beta"))
+    assert whole.source == joined.source
 
 
 def test_an_interrupted_document_goes_on(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from .answers import Draft, best_joined
 from .protecting import Segment, Sentence, Way
 
 STOPS = " .!?。！？…"
+LINE_END = re.compile(r"\s*\n\s*")
 
 
 class Languages(NamedTuple):
@@ -66,7 +68,8 @@ class Exchange:
     def _cut(self, masked: Masked) -> list[list[int]]:
         """The ids of a text in pieces of at most `most`, cut before a word if one begins in the last quarter."""
         most, tokenizer = self.languages.most, self.languages.source
-        ids = encode(tokenizer, masked.marked)
+        texts = tuple(LINE_END.sub(" ", text) for text in masked.marked.texts)  # no model has seen one
+        ids = encode(tokenizer, masked.marked._replace(texts=texts))
         cuts, place = [], 0
         while len(ids) - place > most:
             window = range(place + most, place + most * 3 // 4, -1)
