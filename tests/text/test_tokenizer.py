@@ -78,7 +78,7 @@ def test_any_text_survives(tokenizer, text):
     assert all(number > 5 for number in ids)
     assert tokenizer.encode_many([text, "x"])[0] == ids
     assert [number for word in tokenizer.encode_words(tokenizer.words(text)) for number in word] == ids
-    assert len(tokenizer.word_ids(text)) == len(tokenizer.pieces(ids)) == len(ids)
+    assert len(tokenizer.pieces(ids)) == len(ids)
 
 
 @pytest.mark.parametrize("kind", KINDS)

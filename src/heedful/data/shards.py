@@ -108,11 +108,6 @@ class Shards:
         return self._manifest.counts
 
     @property
-    def key(self) -> str:
-        """What the shards were built from."""
-        return self._manifest.key
-
-    @property
     def streams(self) -> tuple[str, ...]:
         """The names of the streams."""
         return self._manifest.streams

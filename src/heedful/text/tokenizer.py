@@ -112,10 +112,6 @@ class Tokenizer:
         """Whether a token begins with the space before a word, or is none of text."""
         return self._pieces[token][0] in (SPACE, "Ġ", " ")
 
-    def word_ids(self, text: str) -> list[int]:
-        """For each token of `encode(text)` the number of its word (see `words`)."""
-        return list(self._backend.encode(without_surrogates(text), add_special_tokens=False).word_ids)  # type: ignore[arg-type]
-
     def words(self, text: str, inside: bool = False) -> list[str]:
         """The words a text is cut into, in their written form: encoding never joins across them.
 

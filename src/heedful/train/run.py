@@ -137,10 +137,10 @@ def choose(training: Training, device: str, kernels: dict[str, Any] | None = Non
     )
 
 
-def require_memory(plan: Plan) -> None:
+def require_memory(plan: Plan, averaged: bool = False) -> None:
     """UserError if what training holds for every parameter would not fit the machine."""
     parameters, memory = sum(map(count, plan.shapes().values())), physical_memory()
-    needed = 16 * parameters  # fp32 weight, gradient and Adam's two moments
+    needed = (20 if averaged else 16) * parameters  # fp32 weight, gradient, Adam's two moments; running average
     if memory is not None and needed > memory:
         raise UserError(
             f"model: {parameters:,} parameters need {needed / 1e9:,.0f} GB to train, this machine has "

@@ -45,7 +45,8 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
     recipe = msgspec.structs.replace(recipe, data=data, model=model, training=training, tokenizer=tokenizer)
     # Sizes, and a start of another plan, are refused before anything is written.
     vocab = {"vocab": tokenizer.size or 0}
-    require_memory(_planned(recipe, vocab) if start is None else build_plan(recipe, start.tokenizers, start.plan))
+    built = _planned(recipe, vocab) if start is None else build_plan(recipe, start.tokenizers, start.plan)
+    require_memory(built, averaged=training.ema > 0)
     return recipe
 
 
