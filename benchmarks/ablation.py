@@ -3,9 +3,10 @@
 python benchmarks/ablation.py recipes/multi30k-en-de-one-core.toml multi30k/val.en multi30k/val.de --runs FOLDER
     [--steps 2000] [--jobs 2: runs side by side] [--data DIR] [--only NAME ...]
 
-Scores are of the dev set, by beam search; times are seconds of the steps and of translating the dev set. A run
-that is finished in FOLDER is only scored, so an interrupted table goes on. Distillation learns from the plain run, and
-from its translations; pruning takes heads from the plain run, judged by the first 2,000 pairs of the training text.
+Scores are of the dev set, by beam search; times are CPU seconds of the training, from the raw files to the report, and
+seconds of translating the dev set. A run that is finished in FOLDER is only scored, so an interrupted table goes on.
+Distillation learns from the plain run, and from its translations; pruning takes heads from the plain run, judged by the
+first 2,000 pairs of the training text.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Table:
         with self.scoring:
             found = scored(run, self.data / self.given.source, self.data / self.given.target)
         translating = round(next(iter(found["seconds of translating"].values())), 1)
-        row = {"settings": CHANGES[name], "seconds of steps": seconds, "seconds of translating": translating}
+        row = {"settings": CHANGES[name], "CPU seconds of training": seconds, "seconds of translating": translating}
         self.rows[name] = row | found["scores"]
         print(f"{name:36} {seconds or 0:7.0f} s {translating:6.1f} s", found["scores"], flush=True)
 
@@ -65,7 +66,7 @@ class Table:
         for name, path in named.items():
             settings = [setting.replace(name, path) for setting in settings]
         told = trained(self.given.recipe, run, self.given.data, [f"training.steps={self.given.steps}", *settings])
-        return float(told["seconds of training"])
+        return float(told["CPU seconds"] or 0.0)
 
     def _pruned(self, out: Path, share: str) -> None:
         if out.exists():

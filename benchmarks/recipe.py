@@ -22,10 +22,15 @@ from record import write
 
 def trained(recipe: Path, run: Path, data: str, settings: list[str]) -> dict[str, Any]:
     """Train the recipe in `run`, unless it is done, and what the run's journal says of it."""
+    spent = run / "cpu-seconds"
     if not (run / "model").exists():
         command = [sys.executable, "-m", "heedful.cli", "train", "translate", "--recipe", str(recipe)]
         sets = [word for setting in settings for word in ("--set", setting)]
-        subprocess.run([*command, "--out", str(run), "--data", data, *sets], check=True)
+        process = subprocess.Popen([*command, "--out", str(run), "--data", data, *sets])
+        _, status, used = os.wait4(process.pid, 0)
+        if code := os.waitstatus_to_exitcode(status):
+            sys.exit(f"{run}: training ended with exit code {code}")
+        spent.write_text(f"{used.ru_utime + used.ru_stime:.1f}")
     journal = [json.loads(line) for line in (run / "journal.jsonl").read_bytes().decode("utf-8").strip().split("\n")]
     steps = [line for line in journal if line["kind"] == "step"]
     chosen = json.loads((run / "run.json").read_bytes())
@@ -34,6 +39,7 @@ def trained(recipe: Path, run: Path, data: str, settings: list[str]) -> dict[str
         "processes": chosen["processes"],
         "precision": chosen["precision"],
         "seconds of training": round(steps[-1]["elapsed"], 1),
+        "CPU seconds": float(spent.read_text()) if spent.exists() else None,  # from the raw files to the report
         "steps": steps[-1]["step"],
         "target tokens": sum(line["tokens"] for line in steps),
         "tokens a second, median": round(sorted(line["speed"] for line in steps)[len(steps) // 2]),
