@@ -140,8 +140,12 @@ def test_a_second_ctrl_c_waits_for_the_workers_too() -> None:
         time.sleep(0.6)  # a step that takes long
         ended.append(part)
 
-    for delay in (0.2, 0.4):
-        threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        list(side_by_side(work, range(2), 2))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # also where tests run in the background
+    try:
+        for delay in (0.2, 0.4):
+            threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            list(side_by_side(work, range(2), 2))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert sorted(ended) == [0, 1]
