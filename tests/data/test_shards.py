@@ -71,7 +71,7 @@ def test_every_example_comes_back(build, tokenizer, sampling, chunk, monkeypatch
     built = build(sampling=sampling, key="k")
     again = Shards.open(built.folder)
     for shards in (built, again):
-        assert (len(shards), shards.streams, shards.key) == (300, ("source", "target"), "k")
+        assert (len(shards), shards.streams) == (300, ("source", "target"))
         assert shards.counts == Counts(read=300, kept=300, empty=0, long=0)
         for side, stream in enumerate(shards.streams):
             expected = [tokenizer.encode(pair[side]) for pair in PAIRS]
