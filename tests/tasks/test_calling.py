@@ -39,6 +39,20 @@ def call(
     return out.getvalue().decode().split("\n")
 
 
+def interrupted(monkeypatch: pytest.MonkeyPatch, at: int) -> list[int]:
+    """A translator is interrupted the `at`-th time it is asked; how often that was, as the only number of a list."""
+    answer, calls = Translator.answer, [0]
+
+    def stopping(self: Translator, *given: Any, **named: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == at:
+            raise KeyboardInterrupt
+        return answer(self, *given, **named)
+
+    monkeypatch.setattr(Translator, "answer", stopping)
+    return calls
+
+
 @pytest.fixture
 def text(tmp_path: Path) -> Path:
     file = tmp_path / "text"
@@ -113,15 +127,7 @@ def test_alternatives_are_begun_anew(finished: Path, tmp_path: Path, monkeypatch
     many = tmp_path / "many"
     many.write_bytes(TEXT * 200)
     whole = call(finished, [many], form="best", best=2)
-    answer, calls = Translator.answer, [0]
-
-    def stopping(self: Translator, *given: Any, **named: Any) -> Any:
-        calls[0] += 1
-        if calls[0] == 2:
-            raise KeyboardInterrupt
-        return answer(self, *given, **named)
-
-    monkeypatch.setattr(Translator, "answer", stopping)
+    interrupted(monkeypatch, at=2)
     with pytest.raises(KeyboardInterrupt):
         call(finished, [many], tmp_path / "out", form="best", best=2)
     call(finished, [many], tmp_path / "out", form="best", best=2)
@@ -293,15 +299,7 @@ def test_packed_files_and_byte_order_marks(finished: Path, tmp_path: Path) -> No
 def test_standard_input_is_written_whole_or_not_at_all(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer, calls = Translator.answer, [0]
-
-    def stopping(self: Translator, *given: Any, **named: Any) -> Any:
-        calls[0] += 1
-        if calls[0] == 2:
-            raise KeyboardInterrupt
-        return answer(self, *given, **named)
-
-    monkeypatch.setattr(Translator, "answer", stopping)
+    interrupted(monkeypatch, at=2)
     with pytest.raises(KeyboardInterrupt):
         call(finished, output=tmp_path / "out", stdin=TEXT * 200)
     assert not (tmp_path / "out").exists()
@@ -403,15 +401,7 @@ def test_an_interrupted_document_goes_on(finished: Path, tmp_path: Path, monkeyp
     file = tmp_path / "a.tsv"
     file.write_bytes(b"alpha beta\t\n" * 300)
     whole = call(finished, [file])
-    answer, calls = Translator.answer, [0]
-
-    def stopping(self: Translator, *given: Any, **named: Any) -> Any:
-        calls[0] += 1
-        if calls[0] == 3:
-            raise KeyboardInterrupt
-        return answer(self, *given, **named)
-
-    monkeypatch.setattr(Translator, "answer", stopping)
+    calls = interrupted(monkeypatch, at=3)
     with pytest.raises(KeyboardInterrupt):
         call(finished, [file], tmp_path / "b.tsv")
     call(finished, [file], tmp_path / "b.tsv")
