@@ -144,9 +144,10 @@ def _making(story: Story) -> Section:
     rows = [(name, value) for name, value in story.environment.items()]
     recipe = Markup(f"<details><summary>The recipe, complete</summary><pre>{escape(story.recipe)}</pre></details>")
     timed = any(line.get("kind") == "finished" and line.get("over") == "time" for line in story.journal)
-    said = "a clock ended it, so another run ends elsewhere" if timed else "the same bits come out"
-    return Section("How it was made", f"With the same recipe, versions and threads {said}.",
-                   (render.table(("What", "Which"), rows), recipe))  # fmt: skip
+    said = "With the same recipe, versions and threads, the same bits come out."
+    if timed:
+        said = "A time limit ended it: with the same recipe another run makes more steps, or fewer."
+    return Section("How it was made", said, (render.table(("What", "Which"), rows), recipe))
 
 
 def _cut(text: str) -> str:
