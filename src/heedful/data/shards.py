@@ -124,6 +124,14 @@ class Shards:
             ]
         )
 
+    def begins(self, stream: str) -> Ids:
+        """Where each example begins in `tokens`; of shards without sampling."""
+        return self._arrays[f"{stream}.offsets"][:-1]
+
+    def tokens(self, stream: str) -> npt.NDArray[Any]:
+        """The ids of all examples end to end; of shards without sampling."""
+        return self._arrays[f"{stream}.tokens"]
+
     def rows(self, stream: str, examples: npt.NDArray[np.integer], epoch: int | None = None) -> tuple[Ids, Ids]:
         """The ids of the examples end to end, int64 [tokens], and their lengths, int64 [rows].
 

@@ -46,13 +46,17 @@ def meaning(lowercase: bool) -> normalizers.Normalizer:
     return normalizers.Sequence(steps)
 
 
-def normaliser(kind: Kind, lowercase: bool) -> normalizers.Normalizer:
-    """`meaning`, then a space in front (a word is the same at the start of a line), then the written form."""
+def normaliser(kind: Kind, lowercase: bool, prose: bool = False) -> normalizers.Normalizer:
+    """`meaning`, then a space in front (a word is the same at the start of a line), then the written form.
+
+    In `prose`, texts of many lines, nothing is put in front.
+    """
+    front: list[normalizers.Normalizer] = [] if prose else [normalizers.Prepend(" ")]
     steps: list[normalizers.Normalizer] = [meaning(lowercase)]
     if kind == "bytes":
-        return normalizers.Sequence([*steps, normalizers.Prepend(" ")])
+        return normalizers.Sequence([*steps, *front])
     steps += [normalizers.Replace(text, written) for text, written in ESCAPES]
-    return normalizers.Sequence([*steps, normalizers.Prepend(" "), normalizers.Replace(" ", SPACE)])
+    return normalizers.Sequence([*steps, *front, normalizers.Replace(" ", SPACE)])
 
 
 def splitter(kind: Kind, digits: bool) -> pre_tokenizers.PreTokenizer:
@@ -72,11 +76,12 @@ def splitter(kind: Kind, digits: bool) -> pre_tokenizers.PreTokenizer:
     return pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
 
 
-def decoder(kind: Kind) -> decoders.Decoder:
+def decoder(kind: Kind, prose: bool = False) -> decoders.Decoder:
     """The way back from pieces to text: exactly what `normaliser` and byte tokens did, undone."""
+    front = [] if prose else [decoders.Strip(" ", 1, 0)]
     if kind == "bytes":
-        return decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
-    steps = [decoders.ByteFallback(), decoders.Fuse(), decoders.Replace(SPACE, " "), decoders.Strip(" ", 1, 0)]
+        return decoders.Sequence([decoders.ByteLevel(), *front])
+    steps = [decoders.ByteFallback(), decoders.Fuse(), decoders.Replace(SPACE, " "), *front]
     return decoders.Sequence([*steps, *(decoders.Replace(written, text) for text, written in reversed(ESCAPES))])
 
 

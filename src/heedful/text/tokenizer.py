@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -39,16 +40,21 @@ class Tokenizer:
 
     `decode(encode(text)) == normalise(text)` for any text. Control tokens, tags and placeholders are reachable by id
     only: text that looks like one ("</s>", "<2de>") stays text. Lone surrogates become U+FFFD.
+
+    Made for `prose`, it reads texts of many lines: line by line, the line end a part of each, and no token reaches
+    over it. Then the ids of two texts end to end are those of both as one wherever the first ends with its line.
     """
 
     pad, start, end, unknown = 0, 1, 2, 3
 
-    def __init__(self, model: models.Model, kind: Kind, lowercase: bool = False, digits: bool = False) -> None:
-        self.kind, self.lowercase, self.digits = kind, lowercase, digits
+    def __init__(
+        self, model: models.Model, kind: Kind, lowercase: bool = False, digits: bool = False, prose: bool = False
+    ) -> None:
+        self.kind, self.lowercase, self.digits, self.prose = kind, lowercase, digits, prose
         self._backend = tokenizers.Tokenizer(model)
-        self._backend.normalizer = normaliser(kind, lowercase)
+        self._backend.normalizer = normaliser(kind, lowercase, prose)
         self._backend.pre_tokenizer = splitter(kind, digits)
-        self._backend.decoder = self._decoder = decoder(kind)
+        self._backend.decoder = self._decoder = decoder(kind, prose)
         self._meaning = meaning(lowercase)
         vocabulary = self._backend.get_vocab()
         self._pieces = sorted(vocabulary, key=lambda piece: vocabulary[piece])
@@ -79,6 +85,8 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, without start or end. Linear in its length: about a second for a million characters."""
+        if self.prose:
+            return self.encode_many([text])[0]
         return list(self._backend.encode(without_surrogates(text), add_special_tokens=False).ids)
 
     def encode_inside(self, text: str) -> list[int]:
@@ -88,7 +96,11 @@ class Tokenizer:
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` for each text, on all threads the library may use (TOKENIZERS_PARALLELISM, RAYON_NUM_THREADS)."""
         clean = [without_surrogates(text) for text in texts]
-        return [list(one.ids) for one in self._backend.encode_batch_fast(clean, add_special_tokens=False)]
+        if not self.prose:
+            return [list(one.ids) for one in self._backend.encode_batch_fast(clean, add_special_tokens=False)]
+        lines = [_lines(text) for text in clean]
+        found = iter(self._backend.encode_batch_fast([line for own in lines for line in own], add_special_tokens=False))
+        return [[token for _ in own for token in next(found).ids] for own in lines]
 
     def decode(self, ids: Iterable[int], inside: bool = False) -> str:
         """The text of any ids; controls, tags and placeholders are left out, bytes that are not UTF-8 become U+FFFD.
@@ -118,7 +130,7 @@ class Tokenizer:
         `inside` leaves out the space that is put in front of a text, for one that goes on.
         """
         normal = self._backend.normalizer.normalize_str(without_surrogates(text))
-        return [word for word, _ in self._backend.pre_tokenizer.pre_tokenize_str(normal[inside:])]
+        return [word for word, _ in self._backend.pre_tokenizer.pre_tokenize_str(normal[inside and not self.prose :])]
 
     def encode_words(self, words: Sequence[str]) -> list[list[int]]:
         """The ids of each word of `words(text)`; the written form of a control token (`pipeline`) is its id."""
@@ -193,13 +205,14 @@ def train_tokenizer(
     digits: bool = False,
     tags: Sequence[str] = (),
     placeholders: int = 0,
+    prose: bool = False,
 ) -> Tokenizer:
     """Learn a vocabulary of at most `size` ids from lines of text; the same lines give the same file.
 
     bpe (Sennrich et al. 2016), unigram (Kudo 2018) and characters spell what they do not know with byte tokens; bytes
     is byte-pair encoding over UTF-8 bytes, as in GPT-2. `digits` makes every digit a token of its own. `tags` are
     control tokens for ids 4, 5, ...; the names are free ("<2de>"). So many `placeholders` follow them. A small corpus
-    may give fewer than `size` ids.
+    may give fewer than `size` ids. For `prose` the lines are to have their line ends.
     """
     if kind not in KINDS:
         raise UserError(f"tokenizer kind {kind!r} is not known; there are {', '.join(KINDS)}")
@@ -211,11 +224,11 @@ def train_tokenizer(
     if size < least:
         named = f"control tokens, {len(tags)} tags" + (f", {placeholders} placeholders" if placeholders else "")
         raise UserError(f"tokenizer size {size} is below {least}: {named} and the bytes")
-    normal, split = normaliser(kind, lowercase), splitter(kind, digits)
+    normal, split = normaliser(kind, lowercase, prose), splitter(kind, digits)
     words = learning.count_words(map(without_surrogates, lines), normal, split)
     if not words:
         raise UserError("there is no text to train a tokenizer on")
-    return Tokenizer(_learn(words, kind, size, first), kind, lowercase, digits)
+    return Tokenizer(_learn(words, kind, size, first), kind, lowercase, digits, prose)
 
 
 def _learn(words: Counter[str], kind: Kind, size: int, first: list[str]) -> models.Model:
@@ -229,6 +242,11 @@ def _learn(words: Counter[str], kind: Kind, size: int, first: list[str]) -> mode
     if kind == "unigram":
         return learning.unigram(words, size, first, letters)
     return learning.bpe(words, size, first, letters, byte_level=False)
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text with their ends; of an empty text none."""
+    return [line for line in re.split(r"(?<=\n)", text) if line]
 
 
 class _Malformed(Exception):
@@ -245,8 +263,9 @@ def _from_tree(tree: Any) -> Tokenizer:
     The settings have no field of their own in this format: they are the ones that give this very pipeline.
     """
     model = tree.pop("model")
-    for kind, lowercase, digits in itertools.product(KINDS, (False, True), (False, True)):
-        empty = Tokenizer(models.Unigram() if kind == "unigram" else models.BPE(), kind, lowercase, digits)
+    either = (False, True)
+    for kind, lowercase, digits, prose in itertools.product(KINDS, either, either, either):
+        empty = Tokenizer(models.Unigram() if kind == "unigram" else models.BPE(), kind, lowercase, digits, prose)
         expected = json.loads(empty.to_json())
         if expected.pop("model")["type"] == model["type"] and expected == tree:
             break
@@ -255,7 +274,7 @@ def _from_tree(tree: Any) -> Tokenizer:
     if kind == "bpe" and not model["merges"]:
         kind = "characters"  # the same pipeline
     built = _unigram(model) if kind == "unigram" else _bpe(model, kind)
-    tokenizer = Tokenizer(built, kind, lowercase, digits)
+    tokenizer = Tokenizer(built, kind, lowercase, digits, prose)
     settings = json.loads(tokenizer.to_json())["model"]
     for key in settings.keys() | model.keys():
         same = key in ("vocab", "merges") or settings.get(key) == model.get(key)
