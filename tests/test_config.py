@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heedful.config import LIMITS, SECTIONS, Recipe, override, parse_recipe, read_recipe, seconds, write_toml
+from heedful.config import LIMITS, SECTIONS, TASKS, Recipe, override, parse_recipe, read_recipe, seconds, write_toml
 from heedful.errors import UserError
 
 
@@ -54,7 +54,11 @@ def test_an_empty_recipe_is_the_defaults(tmp_path: Path) -> None:
         ("[model]\nheads = 0", "outside"),
         ("[model]\ndropout = 1.0", "outside"),
         ("[model]\nheads = 8\nkey_heads = 3", "choose a divisor"),
-        ("[model]\npreset = 'vilbert'\ntext_before = [1]", "does not make a plan"),
+        ("task = 'match'\n[model]\npreset = 'vilbert'\ntext_before = [1]", "does not make a plan"),
+        ("[model]\npreset = 'vilbert'", "family two-streams, not encoder-decoder"),
+        ("task = 'wriet'", "did you mean 'write'"),
+        ("task = 'write'\n[data]\nsource = ['a']", "'data.source' is not for this task, which has: train, dev"),
+        ("task = 'write'\n[cleaning]\ncopies = true", "'cleaning' is not for this task"),
         ("training = 3", "training"),
         ("[training]\nsteps = 'many'", "training.steps"),
         ("[training]\nschedule = 'nom'", "'nom'; one of: noam, inverse-sqrt, cosine, linear, constant"),
@@ -91,13 +95,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(("name", "limits"), LIMITS.items())
 def test_limits_hold_on_both_sides(name: str, limits: tuple[float, float]) -> None:
+    section, _, key = name.partition(".")
+    task = next((task for task, one in TASKS.items() if key in one.keys.get(section, ())), "translate")
     for value in limits:
-        parse_recipe({}, [f"{name}={value!r}"])
+        parse_recipe({"task": task}, [f"{name}={value!r}"])
     low, high = limits
     integral = isinstance(low, int) and isinstance(high, int)
     for value in (low - 1, high + 1 if integral else high * 1.01 + 1):
         with pytest.raises(UserError, match=name.split(".")[-1]):
-            parse_recipe({}, [f"{name}={value!r}"])
+            parse_recipe({"task": task}, [f"{name}={value!r}"])
 
 
 def test_a_byte_order_mark_is_dropped(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .model.model import Model
     from .model.plan import Plan
     from .model.presets import PRESETS, plan
-    from .tasks.translate import Translator, load
+    from .tasks.finding import load
+    from .tasks.translate import Translator
     from .text.tokenizer import Tokenizer
 
 # name: the module that holds it.
@@ -27,7 +28,7 @@ _HOMES = {
     "Tokenizer": "heedful.text.tokenizer",
     "Translator": "heedful.tasks.translate",
     "UserError": "heedful.errors",
-    "load": "heedful.tasks.translate",
+    "load": "heedful.tasks.finding",
     "plan": "heedful.model.presets",
     "read_recipe": "heedful.config",
 }

@@ -19,7 +19,7 @@ def test_a_finished_run_tells_of_itself(finished: Path) -> None:
     card = (finished / "model" / "README.md").read_text("utf-8")
     assert f"| chrF2 | {scores[0]['scores'][1][1]:.2f} |" in card
     page = (finished / "report.html").read_text("utf-8")
-    for text in ("How good it is", "How it learned", "What it learned from", "What it wrote on the way", "[training]"):
+    for text in ("How good it is", "How it learned", "What it learned from", "What it said on the way", "[training]"):
         assert text in page
 
 

@@ -107,6 +107,7 @@ def test_the_last_run_is_the_one_finished_last(tmp_path: Path) -> None:
         (tmp_path / name / "run.json").write_text("{}")
         if name != "unfinished":
             config = tmp_path / name / "model" / "config.json"
-            config.write_text("{}")
+            config.write_text('{"task": "write"}' if name == "runs/other" else '{"task": "translate"}')
             os.utime(config, (number % 2 * 100, number % 2 * 100))
     assert last_run(tmp_path) == tmp_path / "new"
+    assert last_run(tmp_path, "write") == tmp_path / "runs/other"

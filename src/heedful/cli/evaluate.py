@@ -6,7 +6,7 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,9 +25,16 @@ class Tokenize(StrEnum):
 
 
 def evaluate(
-    reference: Annotated[list[Path], typer.Option(metavar="FILE", help="The right translations; repeatable.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FILE", help="Examples with answers, in the format of training; not for translators."),
+    ] = None,
+    reference: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="The right translations; repeatable.")
+    ] = None,
     model: Annotated[
-        list[Path] | None, typer.Option("-m", "--model", metavar="RUN", help="A translator to evaluate; repeatable.")
+        list[Path] | None,
+        typer.Option("-m", "--model", metavar="RUN", help="A model to evaluate; translators repeatable."),
     ] = None,
     output: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="Translations of any system; repeatable.")
@@ -52,21 +59,44 @@ def evaluate(
     resamples: Annotated[int, typer.Option(min=1, max=100_000, help="Of the bootstrap.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 12345,
 ) -> None:
-    """Score translations against references; compare systems."""
+    """Score a model on examples with answers; translations against references, systems compared."""
+    if page:
+        _require_new(page)
+    if files:
+        return _of_files(files, model or [], data, page, as_json)
+    if not reference:
+        raise UserError("nothing to compare with: give --reference FILE for translations, or FILE for other tasks")
     from ..measure.metrics import Options
     from ..tasks.translate.evaluating import evaluate_systems
-    from ..tasks.translate.partial import require_new
 
     decoding = {name: value for name, value in (("beam", beam), ("tag", tag)) if value is not None}
     options = Options(lowercase=lowercase, tokenize=tokenize.value, ter=ter, moses=moses)
-    if page:
-        require_new(page, "--page")
-        if not page.absolute().parent.is_dir():
-            raise UserError(f"{page}: there is no folder {page.absolute().parent}; make it first")
     found = evaluate_systems(
         model or [], output or [], source, reference, counted=train_target or [], root=data, decoding=decoding,
         measures=options, resamples=resamples, seed=seed,
     )  # fmt: skip
+    _tell(found, page, as_json)
+
+
+def _of_files(files: list[Path], models: list[Path], data: Path | None, page: Path | None, as_json: bool) -> None:
+    """One model that is no translator."""
+    from ..tasks.finding import evaluate as evaluate_files
+
+    if len(models) != 1:
+        raise UserError("name one model to evaluate on these files: -m RUN")
+    _tell(evaluate_files(models[0], files, data), page, as_json)
+
+
+def _require_new(page: Path) -> None:
+    from ..tasks.translate.partial import require_new
+
+    require_new(page, "--page")
+    if not page.absolute().parent.is_dir():
+        raise UserError(f"{page}: there is no folder {page.absolute().parent}; make it first")
+
+
+def _tell(found: Any, page: Path | None, as_json: bool) -> None:
+    """Figures, and the page if asked for."""
     print(json.dumps(found.figures, ensure_ascii=False, indent=2) if as_json else found.text, end="\n" * as_json)
     if page:
         sys.stdout.flush()  # the figures are not lost if the page cannot be written

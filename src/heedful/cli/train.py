@@ -8,10 +8,13 @@ from typing import Annotated
 import typer
 
 from .options import (
+    LEARNED,
+    Dev,
     Device,
     DevPairs,
     DevSource,
     DevTarget,
+    Fields,
     Languages,
     Limit,
     Pairs,
@@ -22,9 +25,11 @@ from .options import (
     Source,
     Start,
     Target,
+    Test,
     TestPairs,
     TestSource,
     TestTarget,
+    Train,
     recipe_of,
 )
 
@@ -66,3 +71,37 @@ def translate(
     from ..tasks.runs import train as begin  # after the recipe was read: its mistakes need not wait for torch
 
     raise typer.Exit(begin(chosen, out, data, launch=True))
+
+
+def _learn(task: str, help_: str) -> None:
+    """The command for a task whose examples come from training files."""
+
+    @train.command(task, help=help_)
+    def learn(
+        out: Annotated[Path, typer.Option(metavar="RUN", help="The run's folder, to be made.")],
+        recipe: Annotated[
+            Path | None, typer.Option(metavar="FILE", help="A recipe in TOML; options win over it.")
+        ] = None,
+        train: Train = None,
+        dev: Dev = None,
+        test: Test = None,
+        fields: Fields = None,
+        start: Start = None,
+        data: Root = None,
+        limit: Limit = None,
+        steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
+        seed: Annotated[int | None, typer.Option(help="What everything random follows from.")] = None,
+        device: Annotated[Device | None, typer.Option(help="Where to compute.")] = None,
+        processes: Annotated[str | None, typer.Option(metavar="N", help="Share each step among N processes.")] = None,
+        precision: Annotated[Precision | None, typer.Option(help="Of the products; the weights stay fp32.")] = None,
+        preset: Preset = None,
+        settings: Settings = None,
+    ) -> None:
+        chosen = recipe_of(locals(), task)
+        from ..tasks.runs import train as begin
+
+        raise typer.Exit(begin(chosen, out, data, launch=True))
+
+
+for _task, _help in LEARNED.items():
+    _learn(_task, _help)

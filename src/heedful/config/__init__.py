@@ -3,16 +3,20 @@
 from .languages import by_language
 from .limits import LIMITS, check_decoding, seconds
 from .reading import parse_recipe, read_recipe
-from .sections import SECTIONS, Card, Cleaning, Data, Decoding, Recipe, Tokenizer, Training
+from .sections import SECTIONS, Card, Cleaning, Data, Decoding, Masking, Pictures, Recipe, Tokenizer, Training
+from .tasks import TASKS
 from .toml import override, write_toml
 
 __all__ = [
     "LIMITS",
     "SECTIONS",
+    "TASKS",
     "Card",
     "Cleaning",
     "Data",
     "Decoding",
+    "Masking",
+    "Pictures",
     "Recipe",
     "Tokenizer",
     "Training",

@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..model.families import FAMILIES
 from ..model.presets import PRESETS, nearest, plan
 from .sections import SECTIONS, Decoding, Recipe
+from .tasks import TaskKeys
 
 # key: (smallest, largest) that makes sense; outside it the run could only fail later and less clearly.
 LIMITS: dict[str, tuple[float, float]] = {
@@ -21,6 +22,14 @@ LIMITS: dict[str, tuple[float, float]] = {
     "data.longest": (2, 100_000),
     "data.placeholders": (0.0, 1.0),
     "data.temperature": (1.0, 10**6),
+    "data.dev_share": (0.0, 0.9),
+    "data.stride": (1, 100_000),
+    "data.longest_question": (1, 100_000),
+    "data.longest_answer": (1, 100_000),
+    "masking.share": (0.0, 0.9),
+    "masking.regions": (0.0, 0.9),
+    "pictures.edge": (1, 1024),
+    "pictures.shift": (0, 1024),
     "cleaning.ratio": (1.0, 10**6),
     "cleaning.characters": (1, 10**9),
     "cleaning.words": (1, 10**9),
@@ -94,6 +103,8 @@ def check_values(recipe: Recipe, where: str) -> None:
             raise UserError(f"{where}: data.tags has {tag!r}; a tag is up to 64 letters, digits, '-', '_', '.' or '@'")
     for weight in recipe.data.weights:
         _check_limits(weight, (0.0, 100.0), where, "data.weights")
+    for size in recipe.pictures.size:
+        _check_limits(size, (1, 4096), where, "pictures.size")
     for column in recipe.data.columns or ():
         _check_limits(column, (1, 1000), where, "data.columns")
     for beta in recipe.training.betas:
@@ -118,13 +129,16 @@ def _check_limits(value: Any, limits: tuple[float, float], where: str, name: str
         raise UserError(f"{where}: {name} = {value} is outside {low} to {high}")
 
 
-def check_model(model: dict[str, Any], where: str) -> None:
-    """The options exist, have the right types and sizes, and make a plan; without a preset, a translator's."""
+def check_model(model: dict[str, Any], where: str, family: str) -> None:
+    """The options exist, have the right types and sizes, and make a plan of the task's family."""
     options = {key: value for key, value in model.items() if key != "preset"}
-    name = model.get("preset", "encoder-decoder")
+    name = model.get("preset", family)
     if not isinstance(name, str):
         raise UserError(f"{where}: model.preset = {name!r} is not a name")
     if name in PRESETS or name in FAMILIES:
+        if (found := PRESETS[name][0] if name in PRESETS else name) != family:
+            fit = [preset for preset, (other, _) in PRESETS.items() if other == family]
+            raise UserError(f"{where}: model.preset {name!r} is of the family {found}, not {family}; try {fit[0]}")
         hints = typing.get_type_hints(FAMILIES[PRESETS[name][0] if name in PRESETS else name])
         check_keys(options, [key for key in hints if key != "return"] + ["preset"], where, "model.")
         for key, value in options.items():
@@ -146,10 +160,14 @@ def _model_limits(key: str, value: object) -> tuple[float, float]:
     return MODEL_LIMITS.get(key, SIZES if isinstance(value, int) and not isinstance(value, bool) else anything)
 
 
-def check_keys(table: dict[str, Any], known: list[str], where: str, prefix: str) -> None:
-    """UserError for the first key that is not known, with the nearest one that is."""
+def check_keys(table: dict[str, Any], known: list[str], where: str, prefix: str, task: TaskKeys | None = None) -> None:
+    """UserError for the first key that is not known, with the nearest one that is; it may be another task's."""
     for key in table:
         if key not in known:
+            section = prefix.rstrip(".")
+            others = SECTIONS[section].__struct_fields__ if section in SECTIONS else SECTIONS
+            if task is not None and key in others:
+                raise UserError(f"{where}: {prefix + key!r} is not for this task, which has: {', '.join(known)}")
             homes = [f"{name}.{key}" for name, section in SECTIONS.items() if key in section.__struct_fields__]
             near = f"did you mean {homes[0]!r}?" if homes and not prefix else nearest(key, known)
             raise UserError(f"{where}: unknown key {prefix + key!r}; {near}")

@@ -9,12 +9,11 @@ import inspect
 import typing
 from typing import Any
 
-import msgspec
-
 from ..model.families import FAMILIES
 from ..model.presets import PRESETS
 from .sections import SECTIONS, Recipe, named_choices
-from .toml import toml_value
+from .tasks import TASKS
+from .toml import builtins_of, toml_value
 
 MEANINGS = {
     "task": "What the model is for.",
@@ -34,8 +33,28 @@ MEANINGS = {
     "data.weights": "How often each training file is seen in an epoch, in the order target, pairs; empty: once each.",
     "data.temperature": "Instead of weights: languages (or files) of n pairs are seen as often as n^(1/temperature).",
     "data.hold_out": "Pairs held out where there are no dev files; not set: a twentieth, at most 1,000.",
-    "data.longest": "Pairs with a side of more tokens are left out.",
+    "data.longest": "Most tokens of a text: pairs with a longer side are left out, other texts cut or read in windows.",
     "data.placeholders": "Share of pairs that teach placeholders with nothing to protect; others every epoch.",
+    "data.train": "Files to learn from. Found as named, or under --data DIR.",
+    "data.dev": "Files for validation; without any, a share of training is held out.",
+    "data.test": "Files of a test: scored once, at the end.",
+    "data.dev_share": "Share of training that is held out where there are no dev files.",
+    "data.documents": "What one document is: between two, nothing is to be learned.",
+    "data.fields": "Columns (by header, or counted from 1) or keys to read, in the task's order; empty: its own names.",
+    "data.labels": "One label an example, several (separated by commas), or a number to be predicted.",
+    "data.label_until": "A label ends before this; empty: it is whole.",
+    "data.stride": "Tokens from one window of a long text to the next.",
+    "data.longest_question": "A question is cut after so many tokens.",
+    "data.longest_answer": "Answers have at most so many tokens.",
+    "masking.share": "Share of a text's tokens that are hidden.",
+    "masking.whole_words": "Hide all tokens of a word, or none.",
+    "masking.next_sentence": "Learn as well whether two passages follow one another.",
+    "masking.regions": "Share of a picture's regions that are hidden.",
+    "pictures.size": "Height and width, in pixels, that pictures are scaled to.",
+    "pictures.edge": "Edge of the square patches that a picture is cut into, in pixels.",
+    "pictures.features": "A file of features instead of patches, or the network that makes them; not set: patches.",
+    "pictures.shift": "In training, pictures are moved by up to so many pixels.",
+    "pictures.mirror": "In training, pictures are mirrored; only where left and right mean nothing.",
     "cleaning.duplicates": "Leave out a pair that was there before.",
     "cleaning.same_source": "Leave out a pair whose source was there before: the first translation stays.",
     "cleaning.leaks": "Leave out a training pair that is in the dev or test files.",
@@ -46,7 +65,7 @@ MEANINGS = {
     "cleaning.characters": "Leave out a pair with a side of more characters; not set: off.",
     "cleaning.words": "Leave out a pair with a side of more words; not set: off.",
     "tokenizer.kind": "How text is cut into tokens.",
-    "tokenizer.size": "Entries of the vocabulary; not set: chosen by the number of pairs.",
+    "tokenizer.size": "Entries of the vocabulary; not set: chosen by how much data there is.",
     "tokenizer.joint": "One vocabulary for both sides.",
     "tokenizer.lowercase": "Learn and translate in lower case.",
     "tokenizer.digits": "Make every digit a token of its own.",
@@ -73,7 +92,7 @@ MEANINGS = {
     "training.save_every": "Steps between checkpoints.",
     "training.save_seconds": "Seconds after which a checkpoint is saved anyway.",
     "training.validation_sentences": "Dev sentences translated for a metric other than loss.",
-    "training.metric": "Which validation is the best: of the least loss, or the highest chrF2 or BLEU.",
+    "training.metric": "Which validation is the best: of the least loss, or the highest of another score.",
     "training.patience": "Stop after so many validations in a row without a better one; 0: never.",
     "training.keep": "Newest checkpoints that are kept; the best is kept besides.",
     "training.final": "Which weights become the model; not set: average if there is one, else best.",
@@ -94,7 +113,7 @@ MEANINGS = {
     "card.name": "What the model card calls the model; empty: as the run's folder.",
     "card.license": "Of the model, as your data allow it, for example CC-BY-4.0; the card says if it is not stated.",
     "card.cite": "How to cite the model.",
-    "model.preset": "Named sizes, see heedful show; not set: by the number of pairs. Options below win over it.",
+    "model.preset": "Named sizes, see heedful show; not set: by how much data there is. Options below win over it.",
     "model.width": "Numbers for each token.",
     "model.layers": "Layers of the encoder, and of the decoder where it has no number of its own.",
     "model.decoder_layers": "Layers of the decoder.",
@@ -117,12 +136,21 @@ MEANINGS = {
     "model.attention_dropout": "Dropout of attention weights.",
     "model.bias": "Biases of linear layers.",
     "model.output_bias": "A bias of the output layer.",
+    "model.segments": "Kinds of passages that are told apart: 2 for pairs of texts.",
+    "model.pool": "A vector for a whole text, made from its first token.",
+    "model.window": "How many tokens back attention sees; not set: all.",
+    "model.picture_width": "Numbers for each region or patch.",
+    "model.picture_layers": "Layers of the picture's stream.",
+    "model.picture_heads": "Attention heads of the picture's stream.",
+    "model.picture_feedforward": "Inner width of the picture's feed-forward networks.",
+    "model.co_width": "Width of queries, keys and values where the streams attend to each other.",
+    "model.co_heads": "Attention heads where the streams attend to each other.",
+    "model.text_before": "Before which of the text's layers the streams meet, ...",
+    "model.picture_before": "... and before which of the picture's.",
     "model.tie": "Which of both embeddings and the output are one matrix; target: the target's and the output.",
 }
-# A translator's [model]: a preset, and options of its family but the vocabulary, which is the tokenizer's to say.
-TRANSLATOR: Any = FAMILIES["encoder-decoder"]
-MODEL = "transformer-mini"
-MODEL_KEYS = ["preset", *(key for key in inspect.signature(TRANSLATOR).parameters if "vocab" not in key)]
+# Sizes that data and tokenizer say.
+GIVEN = ("vocab", "target_vocab", "outputs", "features", "regions", "edge", "channels")
 # What is shown of keys that have no default.
 EXAMPLES: dict[str, Any] = {
     "data.columns": [1, 2],
@@ -138,45 +166,56 @@ EXAMPLES: dict[str, Any] = {
     "training.final": "best",
     "training.start": "RUN",
     "training.teacher": "RUN",
-    "model.preset": MODEL,
     "model.decoder_layers": 4,
     "model.key_heads": 4,
     "model.head_width": 32,
+    "model.window": 256,
+    "pictures.features": "features.safetensors",
 }
 
 
+def model_keys(task: str) -> list[str]:
+    """The keys of a task's [model]: a preset, and those options of its family that it may say."""
+    options = inspect.signature(FAMILIES[TASKS[task].family]).parameters
+    return ["preset", *(key for key in options if key not in GIVEN)]
+
+
 def commented(recipe: Recipe) -> str:
-    """A translator's recipe as TOML with every key there is and its meaning; those that are not set are comments.
+    """A recipe as TOML with every key that its task has and its meaning; those that are not set are comments.
 
     Read back it gives an equal recipe.
     """
+    checked = ["# Look at data and recipe with: heedful check THIS"] * (recipe.task == "translate")
     lines = [
-        "# A recipe of heedful. Look at data and recipe with: heedful check THIS",
-        "# Train with: heedful train translate --recipe THIS --out RUN",
+        "# A recipe of heedful.",
+        *checked,
+        f"# Train with: heedful train {recipe.task} --recipe THIS --out RUN",
         "# A key with a # in front is not set; its value is an example, or what follows from other keys.",
         "",
     ]
-    tree = msgspec.to_builtins(recipe)
+    tree, task = builtins_of(recipe), TASKS[recipe.task]
+    examples = EXAMPLES | _options(recipe)
     for name, value in tree.items():
         if not isinstance(value, dict):
             lines += _entry(name, value, None, None)
     for section, values in tree.items():
         if isinstance(values, dict):
             lines += ["", f"[{section}]"]
-            hints = typing.get_type_hints(SECTIONS.get(section, TRANSLATOR))
-            shown = EXAMPLES if section in SECTIONS else EXAMPLES | _options(recipe.model)
-            keys = SECTIONS[section].__struct_fields__ if section in SECTIONS else MODEL_KEYS
-            for key in keys:
+            hints = typing.get_type_hints(SECTIONS.get(section, FAMILIES[task.family]))
+            for key in model_keys(recipe.task) if section == "model" else task.keys[section]:
                 name = f"{section}.{key}"
-                lines += _entry(name, values.get(key), shown.get(name), hints.get(key))
+                lines += _entry(name, values.get(key), examples.get(name), hints.get(key))
     return "\n".join(lines) + "\n"
 
 
-def _options(model: dict[str, Any]) -> dict[str, Any]:
-    """What the options of a translator are where [model] does not say."""
-    own = {name: one.default for name, one in inspect.signature(TRANSLATOR).parameters.items()}
-    _, preset = PRESETS.get(model.get("preset", MODEL), (None, {}))
-    return {f"model.{key}": value for key, value in {**own, **preset}.items() if value is not None}
+def _options(recipe: Recipe) -> dict[str, Any]:
+    """What the options of the task's family are where [model] does not say."""
+    task = TASKS[recipe.task]
+    own = {name: one.default for name, one in inspect.signature(FAMILIES[task.family]).parameters.items()}
+    chosen = recipe.model.get("preset", task.preset)
+    _, preset = PRESETS.get(chosen, (None, {}))
+    found = {f"model.{key}": value for key, value in {**own, **preset, "preset": chosen}.items() if value is not None}
+    return found
 
 
 def _entry(name: str, value: Any, shown: Any, hint: Any) -> list[str]:

@@ -13,6 +13,7 @@ import msgspec
 from ..errors import UserError
 from .limits import check_keys, check_model, check_values
 from .sections import SECTIONS, Recipe, named_choices
+from .tasks import keys_of
 
 LONGEST = 1_000_000  # bytes of a recipe
 
@@ -42,10 +43,13 @@ def parse_recipe(tree: dict[str, Any], overrides: list[str] | None = None, where
     tree = copy.deepcopy(tree)
     for override in overrides or []:
         _apply(tree, override)
-    check_keys(tree, list(Recipe.__struct_fields__), where, "")
-    for name, section in SECTIONS.items():
-        if isinstance(tree.get(name), dict):
-            check_keys(tree[name], list(section.__struct_fields__), where, f"{name}.")
+    task = keys_of(tree.get("task", "translate"), where)
+    known = [name for name in Recipe.__struct_fields__ if name not in SECTIONS or name in task.keys]
+    check_keys(tree, known, where, "", task)
+    for name, keys in task.keys.items():
+        if isinstance(tree.setdefault(name, {}), dict):
+            check_keys(tree[name], list(keys), where, f"{name}.", task)
+            tree[name] = {**task.defaults.get(name, {}), **tree[name]}
     training = tree.get("training")
     if isinstance(training, dict) and type(training.get("limit")) in (int, float):
         training["limit"] = str(training["limit"])  # seconds
@@ -56,7 +60,7 @@ def parse_recipe(tree: dict[str, Any], overrides: list[str] | None = None, where
         said = any(override.partition("=")[0].strip() == key for override in overrides or ())
         raise UserError(f"{'--set' if said else where}: {what}") from None
     check_values(recipe, where)
-    check_model(recipe.model, where)
+    check_model(recipe.model, where, task.family)
     return recipe
 
 

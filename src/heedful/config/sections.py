@@ -24,6 +24,10 @@ class Data(Section, frozen=True):
     has corpora (with tags: languages) of n examples seen in proportion to n^(1/T) (Arivazhagan et al. 2019, 4.1).
     `placeholders` is the share of pairs, others in every epoch, that teach the tokenizer's placeholders though there is
     nothing to protect in them.
+
+    Tasks other than translation have `train`, `dev` and `test` files; without dev files a share `dev_share` of training
+    is held out. Each task's guide says which formats it reads; `fields` names the columns (by header, or counted from
+    1) or keys to take, in the order the task wants them.
     """
 
     source: tuple[str, ...] = ()
@@ -43,6 +47,17 @@ class Data(Section, frozen=True):
     hold_out: int | None = None
     longest: int = 256
     placeholders: float = 0.1
+    train: tuple[str, ...] = ()
+    dev: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    dev_share: float = 0.1
+    documents: Literal["file", "paragraph", "line"] = "line"
+    fields: tuple[str, ...] = ()
+    labels: Literal["one", "several", "number"] = "one"
+    label_until: str = ""
+    stride: int = 128
+    longest_question: int = 64
+    longest_answer: int = 30
 
 
 class Cleaning(Section, frozen=True):
@@ -78,6 +93,27 @@ class Tokenizer(Section, frozen=True):
     placeholders: int = 16
 
 
+class Masking(Section, frozen=True):
+    """What masked pretraining hides: a `share` of the text's tokens (Devlin et al. 2019, 3.1) and of the picture's
+    `regions` (Lu et al. 2019, 3.2)."""
+
+    share: float = 0.15
+    whole_words: bool = True
+    next_sentence: bool = False
+    regions: float = 0.15
+
+
+class Pictures(Section, frozen=True):
+    """How pictures become patches: scaled to `size` [height, width], cut into squares of `edge` pixels; or a file of
+    `features`. In training they are moved by up to `shift` pixels and mirrored, if that changes no answer."""
+
+    size: tuple[int, int] = (32, 32)
+    edge: int = 4
+    features: str | None = None
+    shift: int = 0
+    mirror: bool = False
+
+
 class Training(Section, frozen=True):
     """One loop for all tasks. `batch_tokens` counts real target tokens of one micro-batch; a step sums `accumulate`.
 
@@ -85,10 +121,11 @@ class Training(Section, frozen=True):
     `warmup` counts the steps of a rising rate (None: chosen by the run's length).
     `rate` is the peak learning rate (for "noam": the factor of Vaswani et al. 2017, equation 3).
 
-    `metric` decides which validation is the best: "loss" (lower is better), or chrF2 or BLEU (higher) of greedy
-    translations of `validation_sentences` dev pairs. `patience` ends the run after so many validations in a row without
-    a better one (0: never). `final` is what becomes the finished model: the "best" validation's weights, the "last", or
-    the "average" of the last `average` validations' (None: "average" if `average` is more than 1, else "best").
+    `metric` decides which validation is the best: "loss" (lower is better), chrF2 or BLEU (higher) of greedy
+    translations of `validation_sentences` dev pairs, or another score of the task's. `patience` ends the run after so
+    many validations in a row without a better one (0: never). `final` is what becomes the finished model: the "best"
+    validation's weights, the "last", or the "average" of the last `average` validations' (None: "average" if `average`
+    is more than 1, else "best").
     `ema` is the decay of a running average of the weights, which is then what is validated and finished (0: off).
 
     `start` is a finished translator (RUN or MODEL folder) to begin from, with its tokenizers. `teacher` is one to learn
@@ -116,7 +153,7 @@ class Training(Section, frozen=True):
     save_every: int = 500
     save_seconds: float = 600.0
     validation_sentences: int = 500
-    metric: Literal["loss", "chrf", "bleu"] = "loss"
+    metric: Literal["loss", "chrf", "bleu", "accuracy", "f1", "exact", "recall", "correlation"] = "loss"
     patience: int = 0
     keep: int = 3
     final: Literal["best", "last", "average"] | None = None
@@ -153,13 +190,16 @@ class Card(Section, frozen=True):
 
 
 class Recipe(Section, frozen=True):
-    """Everything a run is made from. `model` holds a family's options, and `preset`."""
+    """Everything a run is made from. `model` holds a family's options, and `preset`. Which keys there are is the task's
+    to say (tasks.py)."""
 
     task: str = "translate"
     seed: int = 1
     data: Data = field(default_factory=Data)
     cleaning: Cleaning = field(default_factory=Cleaning)
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
+    masking: Masking = field(default_factory=Masking)
+    pictures: Pictures = field(default_factory=Pictures)
     model: dict[str, Any] = field(default_factory=dict)
     training: Training = field(default_factory=Training)
     decoding: Decoding = field(default_factory=Decoding)
@@ -178,6 +218,8 @@ SECTIONS = {
     "data": Data,
     "cleaning": Cleaning,
     "tokenizer": Tokenizer,
+    "masking": Masking,
+    "pictures": Pictures,
     "training": Training,
     "decoding": Decoding,
     "card": Card,

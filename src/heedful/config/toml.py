@@ -8,17 +8,28 @@ from typing import Any
 import msgspec
 
 from ..errors import UserError
-from .sections import Recipe
+from .sections import SECTIONS, Recipe
+from .tasks import TASKS
 
 
 def write_toml(recipe: Recipe) -> str:
     """The recipe as TOML text that `read_recipe` reads back to an equal value."""
-    tree = msgspec.to_builtins(recipe)
+    tree = builtins_of(recipe)
     lines = [f"{key} = {toml_value(value)}" for key, value in tree.items() if not isinstance(value, dict)]
     for key, table in tree.items():
         if isinstance(table, dict):
             lines += ["", f"[{key}]", *(f"{_key(k)} = {toml_value(v)}" for k, v in table.items() if v is not None)]
     return "\n".join(lines) + "\n"
+
+
+def builtins_of(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as nested dictionaries, with the keys that its task has."""
+    tree, task = msgspec.to_builtins(recipe), TASKS[recipe.task].keys
+    kept = {name: value for name, value in tree.items() if name not in SECTIONS or name in task}
+    return {
+        name: {key: item for key, item in value.items() if key in task[name]} if name in task else value
+        for name, value in kept.items()
+    }
 
 
 def override(key: str, value: str | int | float | list[str]) -> str:

@@ -34,7 +34,6 @@ FORMAT = 1
 CHUNK = 4096
 SAMPLED = ("offsets", "words", "table.tokens", "table.offsets")
 
-
 # Of a numbered example the texts to encode, one for each tokenizer (`placing.Placing`).
 Placing = Callable[[int, Sequence[str]], Sequence[str | Marked]]
 
@@ -125,7 +124,7 @@ class Shards:
         )
 
     def begins(self, stream: str) -> Ids:
-        """Where each example begins in `tokens`; of shards without sampling."""
+        """Where each example begins in `tokens`; without sampling."""
         return self._arrays[f"{stream}.offsets"][:-1]
 
     def tokens(self, stream: str) -> npt.NDArray[Any]:

@@ -14,7 +14,11 @@ from .render import Markup, Section, Series, escape
 
 EXAMPLES = 10  # of pairs left out, for each rule
 LONGEST_TEXT = 300  # characters of a sentence that are shown
-METRICS = {"bleu": "BLEU", "chrf": "chrF2", "accuracy": "accuracy"}
+METRICS = {
+    "bleu": "BLEU", "chrf": "chrF2", "accuracy": "accuracy", "f1": "F1", "exact": "exact match",
+    "recall": "recall at 10", "correlation": "correlation",
+}  # fmt: skip
+SHARES = ("accuracy", "f1", "exact", "recall")  # between 0 and 1
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Story:
     """A run in plain values. `journal` holds its lines; `recipe` is TOML; `facts` are (label, figure, note).
 
     `dropped` is what cleaning left out: a rule's name, its count, and examples with "where", "source" and "target".
-    `scores` are rows (metric, score, signature); `lengths` rows (words, sentences, score between 0 and 100).
+    `scores` are rows (metric, score, signature); `lengths` rows (words, sentences, score between 0 and 100). `sections`
+    are the task's own, shown after the scores.
     """
 
     title: str
@@ -37,11 +42,13 @@ class Story:
     lengths: Sequence[tuple[str, int, float]] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     footer: Sequence[str] = ()
+    sections: Sequence[Section] = ()
 
 
 def run_page(story: Story) -> str:
     """The page as HTML. What there is nothing to say about is left out."""
-    sections = [_quality(story), _learning(story.journal), _data(story), _samples(story.journal), _making(story)]
+    own = [_quality(story), *story.sections]
+    sections = [*own, _learning(story.journal), _data(story), _samples(story.journal), _making(story)]
     return render.page(
         story.title,
         [section for section in sections if section is not None],
@@ -83,10 +90,8 @@ def _learning(journal: Sequence[Mapping[str, Any]]) -> Section | None:
     for key, name in METRICS.items():
         if found := points(dev, key):
             training = [("training", points(steps, key))] if key == "accuracy" else []
-            caption = (
-                f"{name} on the validation set." if key != "accuracy" else "Tokens guessed right, given those before."
-            )
-            scale: dict[str, Any] = {"percent": True, "y_range": (0, 1)} if key == "accuracy" else {}
+            caption = f"{name[0].upper()}{name[1:]} on the validation set."
+            scale: dict[str, Any] = {"percent": True, "y_range": (0, 1)} if key in SHARES else {}
             pictures.append(picture(name, caption, *training, ("validation", found), **scale))
     pictures.append(picture("rate", "Learning rate.", ("rate", points(steps, "rate"))))
     pictures.append(picture("tokens/s", "Target tokens learned from in a second.", ("speed", points(steps, "speed"))))
@@ -136,8 +141,8 @@ def _samples(journal: Sequence[Mapping[str, Any]]) -> Section | None:
         rows = [(f"step {told[at]['step']:,}", _cut(told[at]["samples"][number]["output"])) for at in spread]
         rows.append(("reference", _cut(sample["reference"])))
         parts.append(Markup(f"<h3>{escape(_cut(sample['source']))}</h3>"))
-        parts.append(render.table(("At", "Translation"), rows))
-    return Section("What it wrote on the way", "Sentences it never trained on, while it was learning.", tuple(parts))
+        parts.append(render.table(("At", "Output"), rows))
+    return Section("What it said on the way", "On examples it never trained on, while it was learning.", tuple(parts))
 
 
 def _making(story: Story) -> Section:

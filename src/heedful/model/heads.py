@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from . import plan
+from . import objectives, plan
 from .dropout import dropout
 from .feedforward import ACTIVATIONS
 from .guided import GuidedCrossEntropy, Teacher
-from .layout import filled
+from .layout import Layout, filled
 from .norms import norm
 
 CHUNK = 256  # rows of logits that exist at a time; at a vocabulary of 8k they still fit a processor's cache
@@ -23,7 +22,7 @@ BLOCK = 2**24
 
 @dataclass
 class Labels:
-    """What a head should say: class ids [n] (or distributions [n, outputs]).
+    """What a head should say: class ids [n]; for other objectives see `objectives`. `weight` multiplies the loss.
 
     `rows` [n] are the tokens (for pooled heads: the rows) that are scored; None means all, in order. With `r_drop` the
     stream holds every example twice, first all and then all again, and `ids` are those of the first half; a `teacher`'s
@@ -34,6 +33,7 @@ class Labels:
     rows: Tensor | None = None
     r_drop: float = 0.0
     teacher: Teacher | None = None
+    weight: float = 1.0
 
 
 @dataclass
@@ -221,15 +221,19 @@ class Head(nn.Module):
         """[n, width] -> logits [n, outputs]."""
         return self.output(self.before_output(states))  # type: ignore[no-any-return]
 
-    def loss(self, states: Tensor, labels: Labels, smoothing: float = 0.0) -> LossSums:
-        """Sums over the labelled rows of `states` [all, width]; nothing else passes the head."""
+    def loss(self, states: Tensor, labels: Labels, smoothing: float = 0.0, layout: Layout | None = None) -> LossSums:
+        """Sums over the labelled rows of `states` [all, width]; nothing else passes the head. Spans need the layout."""
+        sums = self._sums(states, labels, smoothing, layout)
+        return sums if labels.weight == 1.0 else replace(sums, loss=sums.loss * labels.weight)
+
+    def _sums(self, states: Tensor, labels: Labels, smoothing: float, layout: Layout | None) -> LossSums:
+        if self.plan.objective != "classes":
+            return self._other(states, labels, layout)
         if labels.rows is not None:
             states = states.index_select(0, labels.rows)
         if states.shape[0] != labels.ids.shape[0] * (2 if labels.r_drop else 1):
             raise ValueError(f"{self.plan.name}: {labels.ids.shape[0]} labels for {states.shape[0]} states")
         states = self.before_output(states)
-        if self.plan.objective == "distribution":
-            return self._divergence(states, labels)
         if labels.r_drop or labels.teacher is not None:
             loss, nll, correct = GuidedCrossEntropy.apply(
                 states, self.output.weight, self.output.bias, labels.ids, smoothing, labels.r_drop, labels.teacher
@@ -242,13 +246,21 @@ class Head(nn.Module):
         )
         return LossSums(loss, nll, correct, len(labels.ids))
 
-    def _divergence(self, states: Tensor, labels: Labels) -> LossSums:
-        """KL(given || predicted), summed over classes and rows (Lu et al. 2019, 3.2); nothing scored costs 0."""
-        chances = self.output(states).float().log_softmax(-1)
-        loss = functional.kl_div(chances, labels.ids, reduction="sum")
-        correct = (
-            (chances.argmax(-1) == labels.ids.argmax(-1)).sum()
-            if len(states)
-            else torch.zeros((), dtype=torch.long, device=states.device)
-        )
-        return LossSums(loss, loss.detach(), correct, len(labels.ids))
+    def _other(self, states: Tensor, labels: Labels, layout: Layout | None) -> LossSums:
+        """Sums of an objective other than classes."""
+        if labels.rows is not None:
+            states = states.index_select(0, labels.rows)
+        answers = self(states).float()
+        match self.plan.objective:
+            case "distribution":
+                sums = objectives.distribution(answers, labels.ids)
+            case "several":
+                sums = objectives.several(answers, labels.ids)
+            case "values":
+                sums = objectives.values(answers, labels.ids)
+            case "contrast":
+                sums = objectives.contrast(answers, labels.ids, self.plan.sharpness)
+            case _:
+                assert layout is not None
+                sums = objectives.span(answers, labels.ids, layout)
+        return LossSums(*sums, len(labels.ids))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -114,7 +115,8 @@ class Model(nn.Module):
         self, name: str, states: Mapping[str, Tensor], layouts: Mapping[str, Layout], labels: Labels, smoothing: float
     ) -> LossSums:
         """Loss sums of one head."""
-        return self._head(name).loss(self._read(name, states, layouts), labels, smoothing)
+        head = self._head(name)
+        return head.loss(self._read(name, states, layouts), labels, smoothing, layouts.get(head.plan.streams[0]))
 
     def logits(
         self, name: str, states: Mapping[str, Tensor], layouts: Mapping[str, Layout], rows: Tensor | None = None
@@ -142,10 +144,21 @@ class Model(nn.Module):
         head = self._head(name).plan
         if head.reads == "tokens":
             return states[head.streams[0]]
-        read = self.pooled(head.streams[0], states, layouts)
-        for stream in head.streams[1:]:
-            read = read * self.pooled(stream, states, layouts)
-        return read
+        read = [self._row_vectors(head.reads, stream, states, layouts) for stream in head.streams]
+        return torch.cat(read) if head.objective == "contrast" else math.prod(read[1:], start=read[0])
+
+    def _row_vectors(
+        self, how: str, stream: str, states: Mapping[str, Tensor], layouts: Mapping[str, Layout]
+    ) -> Tensor:
+        """A vector of each row [rows, ...]; the mean of a row without tokens is 0."""
+        if how == "pooled":
+            return self.pooled(stream, states, layouts)
+        layout, given = layouts[stream], states[stream]
+        if how == "first":
+            return given.index_select(0, layout.first_tokens)
+        counts = torch.from_numpy(layout.lengths).to(given.device).clamp(min=1)[:, None]
+        sums = given.new_zeros(layout.rows, given.shape[1], dtype=torch.float32).index_add(0, layout.row, given.float())
+        return (sums / counts).to(given.dtype)
 
     # ---- decoding -------------------------------------------------------------------------------------------------
 

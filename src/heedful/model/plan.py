@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 Activation = Literal["relu", "gelu", "gelu_tanh", "gelu_quick", "silu", "tanh"]
 
@@ -154,20 +154,25 @@ class Head(Part, frozen=True):
     """What is read off the streams at the end, and its loss.
 
     `reads` "tokens": one answer per selected token of `streams[0]`; "pooled": one per row, from the product of the
-    pooled vectors of `streams`. `transform` puts dense + activation + norm before the output (BERT's masked-token
-    head). `objective` "classes" is cross-entropy over `outputs`; "distribution" is the KL divergence from a given
-    distribution (ViLBERT's masked regions).
+    pooled vectors of `streams`; "first", "mean": one per row, from the state of its first token or the mean of them
+    all. `transform` puts dense + activation + norm before the output (BERT's masked-token head).
+
+    `objective` "classes" is cross-entropy over `outputs`; "distribution" the KL divergence from a given distribution
+    (ViLBERT's masked regions); "several" a yes or no for each output; "values" half the squared error; "span" a first
+    and a last token of the row; "contrast" likeness to a partner, whose cosines are multiplied by `sharpness`: the
+    second half of the rows, or the same rows of a second stream.
     """
 
     name: str
     streams: tuple[str, ...]
     outputs: int
-    reads: Literal["tokens", "pooled"] = "tokens"
+    reads: Literal["tokens", "pooled", "first", "mean"] = "tokens"
     transform: Activation | None = None
     norm: Norm = Norm()
     bias: bool = False
     scale: float = 1.0
-    objective: Literal["classes", "distribution"] = "classes"
+    objective: Literal["classes", "distribution", "several", "values", "span", "contrast"] = "classes"
+    sharpness: float = 20.0
     dropout: float = 0.0
 
 
@@ -192,6 +197,13 @@ class Plan(Part, frozen=True):
             if stream.name == name:
                 return stream
         raise ValueError(f"the plan has no stream {name!r}; it has {', '.join(s.name for s in self.streams)}")
+
+    def with_heads(self, *heads: Head) -> Plan:
+        """The same trunk under other heads; ties with heads that are gone go with them."""
+        names = {f"heads.{head.name}" for head in heads}
+        kept = lambda address: not address.startswith("heads.") or ".".join(address.split(".")[:2]) in names
+        ties = tuple(tie for tie in self.ties if kept(tie.keep) and kept(tie.share))
+        return structs.replace(self, heads=heads, ties=ties)
 
     def blocks(self) -> Iterator[tuple[int, str, Block]]:
         """(step, address, block) in order of execution; `target.3` is the fourth block of stream `target`."""

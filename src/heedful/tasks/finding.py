@@ -1,18 +1,113 @@
-"""Finding a model when none is named: the run in this folder whose model was finished last."""
+"""Models on disk: finding one where none is named, loading one of any task, saving one whole or not at all."""
 
 from __future__ import annotations
 
+import importlib
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
+import xxhash
+
+from ..config import TASKS
+from ..data.readers import resolve
 from ..errors import UserError
+from ..model.files import read_config
+from ..model.model import Model
+from ..model.model import load as load_model
+from ..model.presets import nearest
+from ..text.tokenizer import Tokenizer
+from .evaluated import Evaluated
 
 
-def last_run(where: Path = Path()) -> Path:
-    """The newest finished run in a folder, or in its `runs`; UserError if there is none."""
+def last_run(where: Path = Path(), task: str = "translate") -> Path:
+    """The newest finished run of a task in a folder, or in its `runs`; UserError if there is none."""
     found = [
         config for pattern in ("*/model/config.json", "runs/*/model/config.json") for config in where.glob(pattern)
-        if (config.parent.parent / "run.json").is_file()
+        if (config.parent.parent / "run.json").is_file() and _task_of(config.parent) == task
     ]  # fmt: skip
     if not found:
-        raise UserError("no finished run in this folder; name one with -m RUN, or train one: heedful train translate")
+        raise UserError(
+            f"no finished run of {task} in this folder; name one with -m RUN, or train one: heedful train {task}"
+        )
     return max(found, key=lambda config: (config.stat().st_mtime_ns, str(config))).parent.parent
+
+
+def _task_of(folder: Path) -> object:
+    try:
+        return msgspec.json.decode((folder / "config.json").read_bytes(), type=_Named).task
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+class _Named(msgspec.Struct):
+    task: str
+
+
+def find(path: str | Path) -> Path:
+    """The folder of a model: itself, or that of the finished model in a run's folder."""
+    folder = Path(path)
+    if not folder.is_dir():
+        raise UserError(f"{path}: no such folder; a model is in the folder of a run or of a model")
+    if not (folder / "config.json").exists() and (folder / "run.json").exists():
+        folder = folder / "model"
+        if not folder.exists():
+            raise UserError(
+                f"{path}: the run is not finished, so it holds no model; continue it: heedful resume {path}"
+            )
+    return folder
+
+
+def task_of(path: str | Path) -> str:
+    """The task of a model's or run's folder."""
+    folder = find(path)
+    task = read_config(folder)[1].get("task")
+    if task not in TASKS:
+        raise UserError(f"{folder}: a model for the task {task!r}; {nearest(str(task), list(TASKS))}")
+    return str(task)
+
+
+def load(path: str | Path) -> Any:
+    """The model in a folder of a run or a model, ready for its task: a `Translator`, a `Writer`, a `Classifier` ..."""
+    return importlib.import_module(f".{task_of(path)}", __package__).load(path)
+
+
+def evaluate(path: str | Path, files: Sequence[Path], root: Path | None = None) -> Evaluated:
+    """A model's scores on files with examples and their answers; UserError for a translator's, which has two sides."""
+    task = task_of(path)
+    if task == "translate":
+        raise UserError(f"{path}: a translator; evaluate it with --source FILE --reference FILE")
+    module = importlib.import_module(f".{task}", __package__)
+    return module.evaluate(module.load(path), [resolve(file, root) for file in files])  # type: ignore[no-any-return]
+
+
+def load_for(path: str | Path, task: str) -> tuple[Model, dict[str, Any], Tokenizer]:
+    """A model of one task with the other keys of its config.json and its tokenizer; UserError for another task's."""
+    folder = find(path)
+    model, extra = load_model(folder)
+    if extra.get("task") != task:
+        raise UserError(f"{folder}: a model for the task {extra.get('task')!r}, not for {task}")
+    return model, extra, load_tokenizer(folder, extra)
+
+
+def load_tokenizer(folder: Path, extra: Mapping[str, Any]) -> Tokenizer:
+    """The one tokenizer of a model, if it is the one that config.json names."""
+    file, wanted = folder / "tokenizer.json", extra.get("tokenizer")
+    if not isinstance(wanted, str):
+        raise UserError(f"{folder}: its config.json names no tokenizer; is it a translator? those have --from theirs")
+    tokenizer = Tokenizer.load(file)
+    if wanted != xxhash.xxh3_128_hexdigest(file.read_bytes()):
+        raise UserError(f"{file}: damaged, or not the tokenizer the model was trained with; copy the model again")
+    return tokenizer
+
+
+def save_model(folder: Path, model: Model, task: str, tokenizer: Tokenizer, extra: Mapping[str, Any]) -> None:
+    """A model's folder, in the place of what was there, whole or not at all."""
+    partial = folder.with_name(f".tmp-{folder.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save(partial, {"task": task, **extra, "tokenizer": tokenizer.fingerprint})
+    tokenizer.save(partial / "tokenizer.json")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 import sys
 import time
 from contextlib import nullcontext
@@ -13,7 +12,7 @@ from typing import Protocol, cast
 import msgspec
 import torch
 
-from ..config import Recipe
+from ..config import TASKS, Recipe
 from ..errors import UserError
 from ..model import hardware
 from ..model.presets import nearest
@@ -52,9 +51,8 @@ class Trained(Protocol):
 
 def of(name: str) -> Trained:
     """The task of that name: a module or folder here that can be trained."""
-    here = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]) if module.name != "runs"]
-    if name not in here:
-        raise UserError(f"the recipe's task is {name!r}; {nearest(name, here)}")
+    if name not in TASKS:
+        raise UserError(f"the recipe's task is {name!r}; {nearest(name, list(TASKS))}")
     return cast(Trained, importlib.import_module(f".{name}", __package__))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-HIGHER_IS_BETTER = frozenset({"chrf", "bleu"})
+HIGHER_IS_BETTER = frozenset({"chrf", "bleu", "accuracy", "f1", "exact", "recall", "correlation"})
 
 Scores = dict[str, float | None]  # None stands for what is not a finite number: JSON has no other
 

@@ -21,7 +21,7 @@ from ...model.model import Model
 from ...model.model import load as load_model
 from ...model.plan import Plan
 from ...text.tokenizer import Tokenizer
-from .translator import find
+from ..finding import find
 
 KINDS = ("start", "teacher")  # keys of [training], and folders of a run's data
 

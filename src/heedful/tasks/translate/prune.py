@@ -18,10 +18,11 @@ from ...measure.translation import Scorer
 from ...model.files import read_config
 from ...model.model import Model
 from ...model.pruning import attentions, without_heads
+from ..finding import find
 from .partial import require_new
 from .shown import one_line
 from .task import batch_of, save_translator
-from .translator import Translator, find, load
+from .translator import Translator, load
 from .validation import Ids, spread
 
 BATCH = 64  # pairs

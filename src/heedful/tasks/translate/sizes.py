@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from ...config import Recipe, Training, seconds
+from ...config import Recipe
 from ...data.parallel import SIDES
 from ...data.readers import read_pairs, resolve
 from ...data.splits import splits
@@ -15,6 +15,7 @@ from ...model.plan import Plan, Tokens
 from ...model.presets import plan
 from ...text.tokenizer import Tokenizer
 from ...train.run import require_memory
+from ..beginning import warmup
 from .given import complete_given, require_plan
 
 
@@ -41,19 +42,13 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
     if training.steps is None and training.limit is None:
         training = msgspec.structs.replace(training, limit="60m")
     if training.warmup is None:
-        training = msgspec.structs.replace(training, warmup=_warmup(training))
+        training = msgspec.structs.replace(training, warmup=warmup(training))
     recipe = msgspec.structs.replace(recipe, data=data, model=model, training=training, tokenizer=tokenizer)
     # Sizes, and a start of another plan, are refused before anything is written.
     vocab = {"vocab": tokenizer.size or 0}
     built = _planned(recipe, vocab) if start is None else build_plan(recipe, start.tokenizers, start.plan)
     require_memory(built, averaged=training.ema > 0)
     return recipe
-
-
-def _warmup(training: Training) -> int:
-    """A tenth of the steps, or what fits a third of the seconds at a step a second; 1,000 for long runs."""
-    expected = training.steps / 10 if training.steps else seconds(training.limit or "60m") / 3
-    return int(min(1000, max(10, expected)))
 
 
 def build_plan(recipe: Recipe, tokenizers: dict[str, Tokenizer], start: Plan | None = None) -> Plan:

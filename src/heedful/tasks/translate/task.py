@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +28,12 @@ from ...model.model import Model
 from ...text.sentences import split_sentences
 from ...text.tokenizer import Tokenizer
 from ...train.validation import Validation
+from ..learning import Batch, twice
 from .given import load_teacher, plan_of_start, start_with
 from .sizes import build_plan
 from .validation import Heldout, Ids, spread
 
 VALIDATION_TOKENS = 4096
-
-
-@dataclass
-class Batch:
-    """One micro-batch on the model's device; `tokens` counts real target tokens, the end token included."""
-
-    tokens: int
-    inputs: dict[str, TokenInput]
-    labels: dict[str, Labels]
 
 
 def batch_of(source: tuple[Ids, Ids], target: tuple[Ids, Ids], device: torch.device) -> Batch:
@@ -114,7 +105,7 @@ class Translation:
             labels.teacher = self._taught(self.teacher, batch.inputs)
         if training.r_drop:
             labels.r_drop = training.r_drop
-            batch.inputs = {stream: _twice(given) for stream, given in batch.inputs.items()}
+            batch.inputs = {stream: twice(given) for stream, given in batch.inputs.items()}
         return batch
 
     def _taught(self, teacher: Model, inputs: dict[str, TokenInput]) -> Teacher:
@@ -185,9 +176,3 @@ def save_translator(folder: Path, model: Model, extra: Mapping[str, Any], tokeni
     save_tokenizers(partial, tokenizers)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
-
-
-def _twice(given: TokenInput) -> TokenInput:
-    """All rows, and all rows again after them."""
-    lengths = np.concatenate([given.layout.lengths] * 2)
-    return TokenInput(torch.cat([given.ids, given.ids]), Layout.packed(lengths, given.layout.device))

@@ -28,6 +28,7 @@ from ...text.spans import Span, tidy
 from ...text.spans import find as find_spans
 from ...text.terms import Terms
 from ...text.tokenizer import Tokenizer
+from ..finding import find
 from .answers import Alternative, Answer, Draft, Piece, best_joined, distinct
 from .demands import Demands, least_risky, spellings
 from .exchange import Exchange, Languages
@@ -306,20 +307,6 @@ def _spans(text: str, protect: bool, terms: Terms | None, given: Sequence[tuple[
             own.append(Span(start, start + len(content), "given", content))
     spans = tidy(find_spans(text), own) if protect else own
     return tidy(terms.find(text), spans) if terms else spans
-
-
-def find(path: str | Path) -> Path:
-    """The folder of a model: itself, or that of the finished model in a run's folder."""
-    folder = Path(path)
-    if not folder.is_dir():
-        raise UserError(f"{path}: no such folder; a translator is the folder of a run or of a model")
-    if not (folder / "config.json").exists() and (folder / "run.json").exists():
-        folder = folder / "model"
-        if not folder.exists():
-            raise UserError(
-                f"{path}: the run is not finished, so it holds no model; continue it: heedful resume {path}"
-            )
-    return folder
 
 
 def load(path: str | Path) -> Translator:

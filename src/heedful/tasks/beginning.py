@@ -1,0 +1,137 @@
+"""What recipes of all tasks leave open, and the model that a run starts from: its weights, plan and tokenizer."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from ..config import TASKS, Recipe, Training, seconds
+from ..data.readers import resolve
+from ..errors import UserError
+from ..model.files import read_config
+from ..model.model import Model
+from ..model.model import load as load_model
+from ..model.plan import Plan, Tokens
+from ..model.presets import plan
+from ..text.tokenizer import Tokenizer
+from .finding import find, load_tokenizer
+
+
+class Start(NamedTuple):
+    """A finished model that a run begins from, without its weights."""
+
+    folder: Path
+    plan: Plan
+    tokenizer: Tokenizer
+
+
+def located(recipe: Recipe, root: Path | None) -> Recipe:
+    """The recipe with its training, dev and test files found; UserError where there are none."""
+    if not recipe.data.train:
+        raise UserError("no training data: give --train FILE")
+    names = ("train", "dev", "test")
+    found = {name: tuple(str(resolve(file, root).absolute()) for file in getattr(recipe.data, name)) for name in names}
+    return msgspec.structs.replace(recipe, data=msgspec.structs.replace(recipe.data, **found))
+
+
+def settled(recipe: Recipe, size: int, limit: str = "20m") -> Recipe:
+    """The recipe with a preset, a vocabulary (of `size`), an end of training and a warm-up where it names none.
+
+    With a model to start from, its folder is found, and the tokenizer's settings are its own.
+    """
+    model, training, tokenizer = dict(recipe.model), recipe.training, recipe.tokenizer
+    start = look(training.start) if training.start is not None else None
+    if start is not None:
+        training = msgspec.structs.replace(training, start=str(start.folder.absolute()))
+        own = start.tokenizer
+        tokenizer = msgspec.structs.replace(
+            tokenizer, kind=own.kind, size=own.vocab_size, lowercase=own.lowercase, digits=own.digits
+        )
+    elif "preset" not in model:
+        model["preset"] = TASKS[recipe.task].preset
+    if tokenizer.size is None:
+        tokenizer = msgspec.structs.replace(tokenizer, size=size)
+    if training.steps is None and training.limit is None:
+        training = msgspec.structs.replace(training, limit=limit)
+    if training.warmup is None:
+        training = msgspec.structs.replace(training, warmup=warmup(training))
+    return msgspec.structs.replace(recipe, model=model, training=training, tokenizer=tokenizer)
+
+
+def warmup(training: Training) -> int:
+    """A tenth of the steps, or what fits a third of the seconds at a step a second; 1,000 for long runs."""
+    expected = training.steps / 10 if training.steps else seconds(training.limit or "60m") / 3
+    return int(min(1000, max(10, expected)))
+
+
+def planned(recipe: Recipe, vocab: int, start: Plan | None = None, **sizes: int) -> Plan:
+    """The plan of the recipe's [model] for a vocabulary; that of the model it starts from where it says nothing.
+
+    UserError if learned positions are fewer than `data.longest` asks for.
+    """
+    if start is not None:
+        if recipe.model:
+            raise UserError("with a model to start from, [model] is its own: leave [model] and --preset out")
+        built = start
+    else:
+        options = dict(recipe.model)
+        for given in ("vocab", "target_vocab"):
+            if given in options:
+                raise UserError(f"model.{given} is the tokenizer's to say; set tokenizer.size")
+        built = plan(options.pop("preset", TASKS[recipe.task].preset), **{**options, **sizes}, vocab=vocab)
+    for stream in built.streams:
+        embedding = stream.embedding
+        if not isinstance(embedding, Tokens) or embedding.positions != "learned":
+            continue
+        if embedding.capacity < recipe.data.longest:
+            raise UserError(
+                f"the model has {embedding.capacity} learned positions, fewer than data.longest = "
+                f"{recipe.data.longest} tokens; raise model.capacity or lower data.longest"
+            )
+    return built
+
+
+def look(path: str | Path) -> Start:
+    """The model in a folder of a run or a model, without its weights."""
+    folder = find(path)
+    built, extra = read_config(folder)
+    return Start(folder, built, load_tokenizer(folder, extra))
+
+
+def keep_start(recipe: Recipe, folder: Path) -> tuple[list[str], Tokenizer | None]:
+    """Copy the model that the run starts from into its data, so that a resume needs nothing else; its tokenizer."""
+    path, copy = recipe.training.start, folder / "start"
+    if path is None:
+        return [], None
+    if not copy.exists():
+        partial = copy.with_name(".tmp-start")
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            partial.mkdir(parents=True)
+            for name in ("config.json", "model.safetensors", "tokenizer.json"):
+                shutil.copyfile(Path(path) / name, partial / name)
+            partial.rename(copy)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be copied to {copy}: {error.strerror}") from None
+    return [f"model: starts from {path}; its tokenizer is taken"], look(copy).tokenizer
+
+
+def plan_of_start(recipe: Recipe, folder: Path) -> Plan | None:
+    """The plan of the model that a run starts from, from its data; None: it starts from nothing."""
+    return None if recipe.training.start is None else read_config(folder / "start")[0]
+
+
+def start_with(model: Model, recipe: Recipe, folder: Path) -> None:
+    """Give a model the weights that it has in common with the one it starts from; heads of its own stay as they are."""
+    if recipe.training.start is None:
+        return
+    given, own = load_model(folder / "start")[0].tensors(), model.tensors()
+    model.load_tensors({name: given[name] if fits(given, name, tensor) else tensor for name, tensor in own.items()})
+
+
+def fits(given: dict[str, object], name: str, tensor: object) -> bool:
+    """Whether a tensor of that name and shape is given."""
+    return name in given and getattr(given[name], "shape", None) == getattr(tensor, "shape", None)
