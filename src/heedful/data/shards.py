@@ -350,13 +350,11 @@ class _Column:
 
 def _publish(partial: Path, folder: Path) -> None:
     _sync(partial)
+    old = folder.with_name(f".old-{folder.name}-{os.getpid()}")
     if folder.exists():
-        old = folder.with_name(f".old-{folder.name}-{os.getpid()}")
         folder.rename(old)
-        partial.rename(folder)
-        shutil.rmtree(old)
-    else:
-        partial.rename(folder)
+    partial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
     _sync(folder.parent)
 
 
