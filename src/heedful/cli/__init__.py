@@ -21,6 +21,8 @@ COMMANDS = (
     "resume",
     "translate",
     "fill",
+    "embed",
+    "search",
     "evaluate",
     "score",
     "report",

@@ -141,6 +141,7 @@ TASKS: dict[str, TaskKeys] = {
         "encoder",
         (*FILES, "fields"),
         WORDS,
+        (*LOOP, "reads", "sharpness"),
         training={**ENCODER, "metric": "recall"},
         data={"longest": 128},
     ),
