@@ -106,7 +106,7 @@ TASKS: dict[str, TaskKeys] = {
     "fill": _task(
         "bert-tiny",
         "encoder",
-        (*FILES, "documents"),
+        (*FILES, "documents", "fields"),
         WORDS,
         LOOP,
         {"masking": ("share", "whole_words", "next_sentence")},
@@ -141,6 +141,7 @@ TASKS: dict[str, TaskKeys] = {
         "encoder",
         (*FILES, "fields"),
         WORDS,
+        (*LOOP, "reads", "sharpness"),
         training={**ENCODER, "metric": "recall"},
         data={"longest": 128},
     ),
