@@ -152,6 +152,10 @@ def test_a_finished_run_tells_of_itself(pretrained: Path, tmp_path: Path) -> Non
     (measured,) = json.loads((pretrained / "scores.json").read_bytes())
     assert measured["figures"]["accuracy"] > 0.5
     assert measured["figures"]["pseudo_perplexity"] < 10
+    journal = [json.loads(line) for line in (pretrained / "journal.jsonl").read_bytes().split(b"\n")[:-1]]
+    samples = [line["samples"] for line in journal if line["kind"] == "validation"]
+    assert all("[MASK]" in one["source"] and one["reference"] for one in samples[-1])
+    assert any(one["output"] == one["reference"] for one in samples[-1])
     assert "How good it is" in (pretrained / "report.html").read_text("utf-8")
     assert "| masked loss |" in (pretrained / "model" / "README.md").read_text("utf-8")
     again = tmp_path / "run"
