@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import torch
 
 import heedful
+from heedful.cli import main
 from heedful.config import parse_recipe
 from heedful.errors import UserError
 from heedful.model import hardware
@@ -103,6 +106,44 @@ def test_only_a_prompt_makes_masks(tmp_path: Path, filler: Filler) -> None:
     for text in ("a [MASK] b", "a <mask> b", " <mask>", "</s>"):
         assert not {0, 1, 2, mask} & set(filler.tokenizer.encode(text))
     assert filler.fill("alpha <mask> [MASK]").text.startswith("alpha <mask> ")
+
+
+def shell(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["heedful", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_commands(
+    pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = ("-m", str(pretrained))
+    assert shell(monkeypatch, "fill", "alpha [MASK] gamma", "eta [MASK] [MASK]", "--best", "2", *model) == 0
+    lines = capfd.readouterr().out.split("\n")
+    assert (lines[0], lines[1].split()[1]) == ("alpha beta gamma", "beta")
+    assert [line for line in lines if line.startswith("mask")] == ["mask 1", "mask 2"]
+    text = "alpha [MASK] gamma\nno mask\n\nzeta [MASK] theta"
+    filled = "alpha beta gamma\nno mask\n\nzeta eta theta"
+    file = tmp_path / "a.txt"
+    file.write_text(text)
+    assert shell(monkeypatch, "fill", "--file", str(file), *model) == 0
+    assert capfd.readouterr().out == filled
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert shell(monkeypatch, "fill", "--json", *model) == 0
+    told = [json.loads(line) for line in capfd.readouterr().out.split("\n")]
+    assert [one["text"] for one in told] == filled.split("\n")
+    assert told[0]["masks"][0][0]["text"] == "beta"
+    for arguments, said in (
+        (("nothing",), "no [MASK] in the text"),
+        (("x", "--file", "y"), "not both"),
+        (("--file", "nowhere"), "nowhere: cannot be opened"),
+        (("x", "--mask", ""), "is empty"),
+    ):
+        assert shell(monkeypatch, "fill", *arguments, *model) == 2
+        error = capfd.readouterr().err.split("\n")
+        assert said in error[0]
+        assert len(error) == 2
 
 
 @pytest.mark.parametrize("extra", [(), ("masking.next_sentence=true", "training.precision=bf16")])
