@@ -103,6 +103,7 @@ MEANINGS = {
     "training.distillation": "The teacher's share of the loss.",
     "training.temperature": "Softens the teacher's and the student's distributions; 1: as they are.",
     "training.r_drop": "Weight of the divergence between two passes with other dropout; 0: one pass.",
+    "training.token_dropout": "Share of tokens that are read as unknown in training; 0: none.",
     "decoding.beam": "Hypotheses kept; 1 is greedy.",
     "decoding.length_penalty": "How hypotheses compare by length.",
     "decoding.alpha": "Strength of the length penalty.",
