@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -102,3 +103,12 @@ def _ranks(values: Floats) -> Floats:
     ends = np.cumsum(counts)
     ranks: Floats = (ends - (counts - 1) / 2)[place]
     return ranks
+
+
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927): where the true one is, if the examples are drawn at random."""
+    if not count:
+        return 0.0, 1.0
+    z, share = 1.959964, right / count
+    middle, half = share + z * z / (2 * count), z * math.sqrt(share * (1 - share) / count + z * z / (4 * count**2))
+    return max(0.0, (middle - half) / (1 + z * z / count)), min(1.0, (middle + half) / (1 + z * z / count))

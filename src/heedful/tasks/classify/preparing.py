@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ...config import Recipe
+from ...config import Data, Recipe
 from ...data.cleaning import canonical, hash_of
 from ...data.holding import held_out
 from ...data.labelled import Answer, Example, names_of, read_examples
@@ -38,16 +38,24 @@ class Kept(msgspec.Struct, kw_only=True):
     """What is known of a run's examples beside their tables; and by the finished model, of its answers.
 
     `labels` are the names of classes, sorted; numbers are learned less `mean`, divided by `deviation`. `counts` of the
-    labels in training are in their order; `notes` are rows about the data.
+    labels in training are in their order; `notes` are rows about the data; `fields` and `label_until` say how its files
+    were read.
     """
 
-    kind: str
+    kind: Literal["one", "several", "number"]
     pairs: bool
+    fields: tuple[str, ...] = ()
+    label_until: str = ""
     labels: list[str] = []
     mean: float = 0.0
     deviation: float = 1.0
     counts: list[int] = []
     notes: list[tuple[str, str]] = []
+
+    @property
+    def data(self) -> Data:
+        """How files with answers are read."""
+        return Data(fields=self.fields, labels=self.kind, label_until=self.label_until)
 
     @property
     def outputs(self) -> int:
@@ -177,7 +185,11 @@ def told(notes: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _kept(recipe: Recipe, parts: Parts) -> Kept:
-    kept = Kept(kind=recipe.data.labels, pairs=len(parts.train[0].texts) > 1, notes=parts.notes)
+    data = recipe.data
+    kept = Kept(
+        kind=data.labels, pairs=len(parts.train[0].texts) > 1, notes=parts.notes, fields=data.fields,
+        label_until=data.label_until,
+    )  # fmt: skip
     answers = [example.answer for example in parts.train]
     if kept.kind == "number":
         values = np.array(answers, np.float64)
