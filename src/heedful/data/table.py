@@ -35,7 +35,8 @@ class Table:
         columns = {}
         for name, given in rows.items():
             arrays = [np.asarray(row) for row in given]
-            values = np.concatenate(arrays) if arrays else np.zeros(0, np.int64)
+            full = [array for array in arrays if len(array)]  # an empty list would be of float64
+            values = np.concatenate(full) if full else np.zeros(0, np.int64)
             exact = np.float32 if values.dtype.kind == "f" else np.int64
             columns[name] = values.astype(exact), offsets(np.array([len(row) for row in arrays], np.int64))
         return cls(columns, streams)

@@ -156,9 +156,10 @@ class Model(nn.Module):
         layout, given = layouts[stream], states[stream]
         if how == "first":
             return given.index_select(0, layout.first_tokens)
-        counts = torch.from_numpy(layout.lengths).to(given.device).clamp(min=1)[:, None]
-        sums = given.new_zeros(layout.rows, given.shape[1], dtype=torch.float32).index_add(0, layout.row, given.float())
-        return (sums / counts).to(given.dtype)
+        real = given.new_ones(layout.tokens, 1) if layout.keep is None else layout.keep.reshape(-1, 1).to(given)
+        nothing = given.new_zeros(layout.rows, given.shape[1] + 1, dtype=torch.float32)
+        sums = nothing.index_add(0, layout.row, torch.cat([given * real, real], 1).float())
+        return (sums[:, :-1] / sums[:, -1:].clamp(min=1)).to(given.dtype)
 
     # ---- decoding -------------------------------------------------------------------------------------------------
 

@@ -47,6 +47,8 @@ def span(logits: Tensor, wanted: Tensor, layout: Layout) -> Sums:
     a row is the mean of both cross-entropies; it is right where both are likeliest.
     """
     row = layout.row[:, None].expand(-1, 2)
+    if layout.keep is not None:
+        logits = logits.masked_fill(~layout.keep.reshape(-1, 1), -torch.inf)
     highest = logits.detach().new_full((layout.rows, 2), -torch.inf).scatter_reduce(0, row, logits.detach(), "amax")
     sums = logits.new_zeros(layout.rows, 2).index_add(0, layout.row, (logits - highest[layout.row]).exp())
     said = logits.gather(0, wanted)
