@@ -107,7 +107,7 @@ TASKS: dict[str, TaskKeys] = {
     "fill": _task(
         "bert-tiny",
         "encoder",
-        (*FILES, "documents"),
+        (*FILES, "documents", "fields"),
         WORDS,
         LOOP,
         {"masking": ("share", "whole_words", "next_sentence")},

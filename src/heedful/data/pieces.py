@@ -26,6 +26,21 @@ class Cut(NamedTuple):
     length: Ids
 
 
+def cut(sizes: Ids, context: int, seed: int, epoch: int | None) -> Cut:
+    """Documents of so many predictions (or tokens) in pieces of at most `context`; see `Pieces`."""
+    shift = np.zeros(len(sizes), np.int64)
+    if epoch is not None:
+        drawn = below(draws(seed, epoch, 2, np.arange(len(sizes))), context)
+        shift = np.where(sizes > context, drawn, 0)
+    counts = -(-(sizes - shift) // context) + (shift > 0)
+    document = np.repeat(np.arange(len(sizes)), counts)
+    number = spans(np.zeros(len(sizes), np.int64), counts)
+    # With a shift the first piece ends there; without, a whole one begins at 0.
+    start = np.where(shift > 0, shift - context, 0)[document] + number * context
+    first = np.maximum(start, 0)
+    return Cut(document, first, np.minimum(start + context, sizes[document]) - first)
+
+
 class Pieces:
     """The pieces of the documents in some shards, of one stream, for `batches.Batches`.
 
@@ -51,22 +66,8 @@ class Pieces:
     def cut(self, epoch: int | None) -> Cut:
         """All pieces of an epoch, document by document."""
         if self._known is None or self._known[0] != epoch:
-            self._known = epoch, self._cut(epoch)
+            self._known = epoch, cut(self._sizes, self.context, self.seed, epoch)
         return self._known[1]
-
-    def _cut(self, epoch: int | None) -> Cut:
-        sizes, context = self._sizes, self.context
-        shift = np.zeros(len(sizes), np.int64)
-        if epoch is not None:
-            drawn = below(draws(self.seed, epoch, 2, np.arange(len(sizes))), context)
-            shift = np.where(sizes > context, drawn, 0)
-        counts = -(-(sizes - shift) // context) + (shift > 0)
-        document = np.repeat(np.arange(len(sizes)), counts)
-        number = spans(np.zeros(len(sizes), np.int64), counts)
-        # With a shift the first piece ends there; without, a whole one begins at 0.
-        start = np.where(shift > 0, shift - context, 0)[document] + number * context
-        first = np.maximum(start, 0)
-        return Cut(document, first, np.minimum(start + context, sizes[document]) - first)
 
     def drawn(self, epoch: int) -> Ids:
         """The numbers of all pieces of an epoch (for `Batches`)."""

@@ -1,13 +1,13 @@
 """Plain text as documents, for language models: files to a tokenizer and shards on disk.
 
-A document is a whole file, a paragraph (lines up to an empty one) or a line; in JSONL, the "text" of a record. A line's
-end is part of the text of `prose`, where documents are kept to the byte; otherwise the lines of one are joined by a
-space.
+A document is a whole file, a paragraph (lines up to an empty one) or a line; in TSV, CSV and JSONL, the "text" of a
+record, or what `data.fields` names. A line's end is part of the text of `prose`, where documents are kept to the byte;
+otherwise the lines of one are joined by a space.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from ..config import Recipe
 from ..errors import UserError
 from ..text.tokenizer import Tokenizer, train_tokenizer
 from .readers import read_lines
-from .records import read_records, suffix_of
+from .records import SUFFIXES, read_records, suffix_of
 from .shards import Shards, build_shards, key_of
 
 READ_FOR_TOKENIZER = 1_000_000  # lines; more teach a vocabulary nothing new
@@ -30,10 +30,10 @@ class Parts(NamedTuple):
     dev: list[str]
 
 
-def read_documents(path: Path, how: str, prose: bool) -> Iterator[str]:
-    """The documents of a file that are not empty, as `data.documents` says."""
-    if suffix_of(path) == ".jsonl":
-        for (text,), where in read_records(path, ("text",)):
+def read_documents(path: Path, how: str, prose: bool, fields: Sequence[str] = ()) -> Iterator[str]:
+    """The documents of a file that are not empty, as `data.documents` and `data.fields` say."""
+    if suffix_of(path) in SUFFIXES:
+        for (text,), where in read_records(path, ("text",), fields):
             if not isinstance(text, str):
                 raise UserError(f'{where}: "text" is {text!r}, not a text')
             if text.strip():
@@ -62,7 +62,7 @@ def read_parts(recipe: Recipe, prose: bool) -> Parts:
     else of its documents.
     """
     data = recipe.data
-    read = lambda files: (list(read_documents(Path(file), data.documents, prose)) for file in files)
+    read = lambda files: (list(read_documents(Path(file), data.documents, prose, data.fields)) for file in files)
     if data.dev:
         return Parts([text for file in read(data.train) for text in file], [t for file in read(data.dev) for t in file])
     train: list[str] = []
@@ -93,6 +93,7 @@ def prepare_texts(
     settings = {
         "tokenizer": str(recipe.tokenizer), "documents": recipe.data.documents, "share": recipe.data.dev_share,
         "prose": prose, "tags": tags, "dev": len(recipe.data.dev), "given": tokenizer.fingerprint if tokenizer else "",
+        "fields": recipe.data.fields,
     }  # fmt: skip
     key = key_of(files, [], settings)
     tokenizer = tokenizer or kept_tokenizer(folder, key, lambda: _trained(recipe, parts.train, prose, tags))

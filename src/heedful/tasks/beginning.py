@@ -61,6 +61,14 @@ def settled(recipe: Recipe, size: int, limit: str = "20m") -> Recipe:
     return msgspec.structs.replace(recipe, model=model, training=training, tokenizer=tokenizer)
 
 
+def vocabulary(recipe: Recipe) -> int:
+    """How many entries the vocabulary has where the recipe does not say: by the bytes of the training files."""
+    size = sum(Path(file).stat().st_size for file in recipe.data.train)
+    return next(
+        (entries for most, entries in ((10**6, 4000), (2 * 10**7, 8000), (2 * 10**8, 16000)) if size < most), 32000
+    )
+
+
 def warmup(training: Training) -> int:
     """A tenth of the steps, or what fits a third of the seconds at a step a second; 1,000 for long runs."""
     expected = training.steps / 10 if training.steps else seconds(training.limit or "60m") / 3

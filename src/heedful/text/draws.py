@@ -18,9 +18,9 @@ def draws(*coordinates: int | npt.NDArray[np.integer]) -> Words:
     return state
 
 
-def below(bits: Words, limit: int) -> npt.NDArray[np.int64]:
-    """A number in 0 ... limit - 1 from the upper 32 random bits; `limit` is at most 2^31."""
-    return (((bits >> np.uint64(32)) * np.uint64(limit)) >> np.uint64(32)).astype(np.int64)
+def below(bits: Words, limit: int | npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """A number in 0 ... limit - 1 from the upper 32 random bits; `limit` is at most 2^31, for all or for each."""
+    return (((bits >> np.uint64(32)) * np.asarray(limit, np.uint64)) >> np.uint64(32)).astype(np.int64)
 
 
 def _mix(state: Words) -> Words:

@@ -1,0 +1,12 @@
+"""Masked language models: encoders pretrained on plain text (Devlin et al. 2019), which fill in hidden words."""
+
+from pathlib import Path
+
+from .task import build, complete, prepare
+
+__all__ = ["build", "complete", "farewell", "prepare"]
+
+
+def farewell(run: Path) -> str:
+    """What to do with the finished run."""
+    return f'fill in words with: heedful fill "... [MASK] ..." -m {run}; go on from it with: --from {run}'
