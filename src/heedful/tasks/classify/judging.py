@@ -15,12 +15,11 @@ from ...look.render import Section
 from ...measure import labels as measured
 from ...measure.labels import Bin, Rates
 from ...train.run import Run
-from ..closing import Told, finished, write, write_card, write_page
+from ..closing import SCORES, Told, finished, write, write_card, write_page
 from ..evaluated import Evaluated
 from .classifier import Classifier, load
 from .preparing import labels_of, read_kept, reread_examples
 
-SCORES = "scores.json"
 WORST = 20  # errors that are shown
 
 

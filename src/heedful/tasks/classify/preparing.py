@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ...config import Data, Recipe
-from ...data.cleaning import canonical, hash_of
-from ...data.holding import held_out
+from ...data.holding import Parts, parts
 from ...data.labelled import Answer, Example, names_of, read_examples
-from ...data.shards import key_of
-from ...data.spelled import END, START, Spelled, Words, save_spellings
+from ...data.spelled import END, START, Words
 from ...data.table import Table
-from ...data.texts import READ_FOR_TOKENIZER, kept_tokenizer
 from ...errors import UserError
 from ...model.plan import Tokens
-from ...text.tokenizer import Tokenizer, train_tokenizer
 from ...train.run import require_memory
-from ..beginning import keep_start, located, look, planned, settled
+from ..beginning import keep_start, located, look, planned, settled, vocabulary
 from ..closing import write
+from ..examples import finish, key_for, made, told, tokenizer_for
 
-SIZE = 8000  # of the vocabulary, where the recipe names none
 METRICS = {
     "one": ("loss", "accuracy", "f1"),
     "several": ("loss", "accuracy", "f1"),
@@ -81,7 +77,8 @@ class Kept(msgspec.Struct, kw_only=True):
 
 def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
     """The recipe with files found and sizes chosen; UserError for what could only fail later."""
-    recipe = settled(located(recipe, root), SIZE)
+    recipe = located(recipe, root)
+    recipe = settled(recipe, vocabulary(recipe))
     data, training = recipe.data, recipe.training
     if data.labels == "number" and training.metric == "accuracy":
         training = msgspec.structs.replace(training, metric="correlation")
@@ -100,97 +97,40 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
     return msgspec.structs.replace(recipe, training=training)
 
 
-class Parts(NamedTuple):
-    """Examples to learn from and for validation, and rows about them."""
-
-    train: list[Example]
-    dev: list[Example]
-    notes: list[tuple[str, str]]
-
-
-def read_parts(recipe: Recipe) -> Parts:
-    """The examples of training and validation. What is in the dev or test files is not trained on, nor what is empty.
-
-    Without dev files a share is held out by what an example says: a text that is there twice is on one side.
-    """
-    data = recipe.data
-    read = lambda files: [example for file in files for example in read_examples(Path(file), data)]
-    found, dev, test = read(data.train), read(data.dev), read(data.test)
-    full = [example for example in found if all(text.strip() for text in example.texts)]
-    hashes = [hash_of(*map(canonical, example.texts)) for example in full]
-    notes = [("training examples read", f"{len(found):,}")]
-    if len(full) < len(found):
-        notes.append(("left out: a text is empty", f"{len(found) - len(full):,}"))
-    apart = {hash_of(*map(canonical, example.texts)) for example in [*dev, *test]}
-    train = [example for example, own in zip(full, hashes, strict=True) if own not in apart]
-    if len(train) < len(full):
-        notes.append(("left out: in the dev or test files as well", f"{len(full) - len(train):,}"))
-    if not train:
-        raise UserError(f"{', '.join(data.train)}: no example is left for training")
-    if not data.dev:
-        hashes = [own for own in hashes if own not in apart]
-        held = held_out(hashes, recipe.seed, data.dev_share, ", ".join(data.train))
-        dev = [example for example, out in zip(train, held, strict=True) if out]
-        train = [example for example, out in zip(train, held, strict=True) if not out]
-    if not dev:
-        raise UserError(f"{', '.join(data.dev)}: no example for validation")
-    return Parts(train, dev, [*notes, ("trained on", f"{len(train):,}"), ("for validation", f"{len(dev):,}")])
-
-
 def prepare(recipe: Recipe, folder: Path) -> list[str]:
     """Tokenizer, tables "train" and "dev", spellings and `Kept`, made in `folder` or found there."""
-    said, tokenizer = keep_start(recipe, folder)
+    said, start = keep_start(recipe, folder)
     data = recipe.data
-    files = [Path(file) for file in (*data.train, *data.dev, *data.test)]
-    settings = {
-        "tokenizer": str(recipe.tokenizer), "fields": data.fields, "labels": data.labels, "until": data.label_until,
-        "share": data.dev_share, "longest": data.longest, "seed": recipe.seed, "train": len(data.train),
-        "dev": len(data.dev), "given": tokenizer.fingerprint if tokenizer else "",
-    }  # fmt: skip
-    key = key_of(files, [], settings)
-    names = [folder / f"{name}.safetensors" for name in ("train", "dev", "spellings")]
-    if all(Table.reuse(name, key) is not None for name in names) and (folder / "kept.json").exists():
+    key = key_for(recipe, start, fields=data.fields, labels=data.labels, until=data.label_until)
+    if made(folder, key):
         return [*said, *told(read_kept(folder).notes)]
-    parts = read_parts(recipe)
-    if tokenizer is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        tokenizer.save(folder / "tokenizer.json")
-    else:
-        texts = (text for example in parts.train[:READ_FOR_TOKENIZER] for text in example.texts)
-        tokenizer = kept_tokenizer(folder, key, lambda: trained(recipe, texts))
-    kept = _kept(recipe, parts)
-    words, cut = Words(tokenizer), 0
-    for name, examples in (("train", parts.train), ("dev", parts.dev)):
+    read = lambda files: [example for file in files for example in read_examples(Path(file), data)]
+    where = ", ".join(data.train)
+    found = parts(
+        read(data.train), read(data.dev), read(data.test), lambda one: one.texts, recipe.seed, data.dev_share, where
+    )
+    texts = (text for example in found.train for text in example.texts)
+    words, kept = Words(tokenizer_for(recipe, folder, key, start, texts)), _kept(recipe, found)
+    cut = 0
+    for name, examples in (("train", found.train), ("dev", found.dev)):
         table, shortened = table_of(examples, words, data.longest, kept)
         table.save(folder / f"{name}.safetensors", key)
         cut += shortened
     if cut:
         kept.notes.append((f"cut after data.longest = {data.longest} tokens", f"{cut:,}"))
-    save_spellings(folder / "spellings.safetensors", words.spellings(recipe.tokenizer, recipe.seed), key)
-    write_examples(folder / "dev.jsonl", parts.dev)
+    write_examples(folder / "dev.jsonl", found.dev)
     write(folder / "kept.json", msgspec.json.encode(kept))
+    finish(recipe, folder, key, words)
     return [*said, *told(kept.notes)]
 
 
-def trained(recipe: Recipe, texts: Iterable[str]) -> Tokenizer:
-    """A tokenizer as the recipe has it."""
-    chosen = recipe.tokenizer
-    assert chosen.size is not None, "the recipe is completed before data is prepared"
-    return train_tokenizer(texts, chosen.kind, chosen.size, chosen.lowercase, chosen.digits)
-
-
-def told(notes: Iterable[tuple[str, str]]) -> list[str]:
-    """Rows about the data as a line."""
-    return ["data: " + "; ".join(f"{what} {count}" for what, count in notes)]
-
-
-def _kept(recipe: Recipe, parts: Parts) -> Kept:
+def _kept(recipe: Recipe, found: Parts[Example]) -> Kept:
     data = recipe.data
     kept = Kept(
-        kind=data.labels, pairs=len(parts.train[0].texts) > 1, notes=parts.notes, fields=data.fields,
+        kind=data.labels, pairs=len(found.train[0].texts) > 1, notes=found.notes, fields=data.fields,
         label_until=data.label_until,
     )  # fmt: skip
-    answers = [example.answer for example in parts.train]
+    answers = [example.answer for example in found.train]
     if kept.kind == "number":
         values = np.array(answers, np.float64)
         kept.mean, kept.deviation = float(values.mean()), float(values.std()) or 1.0
@@ -200,7 +140,7 @@ def _kept(recipe: Recipe, parts: Parts) -> Kept:
     kept.counts = [counts[label] for label in kept.labels]
     if len(kept.labels) < (2 if kept.kind == "one" else 1):
         raise UserError(f"{', '.join(recipe.data.train)}: the only label is {', '.join(kept.labels) or 'none'}")
-    for example in parts.dev:
+    for example in found.dev:
         kept.target(example)
     return kept
 
@@ -278,12 +218,3 @@ def read_kept(folder: Path) -> Kept:
         return msgspec.json.decode(path.read_bytes(), type=Kept)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {error}; begin the run again") from None
-
-
-def opened(folder: Path, name: str, recipe: Recipe, seed: int = 0) -> Spelled:
-    """The table of a part with its spellings, as training reads it."""
-    from ...data.spelled import open_spellings
-
-    table = Table.open(folder / f"{name}.safetensors")
-    spellings = open_spellings(folder / "spellings.safetensors")
-    return Spelled(table, spellings, recipe.data.longest, seed, recipe.training.token_dropout)

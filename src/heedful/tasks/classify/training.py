@@ -23,7 +23,8 @@ from ...train.validation import Validation
 from ..beginning import plan_of_start, planned, start_with
 from ..finding import save_model
 from ..learning import Batch, Learning, twice
-from .preparing import Kept, opened, read_kept
+from ..examples import opened
+from .preparing import Kept, read_kept
 
 VALIDATION_TOKENS = 8192
 HEAD = "label"
@@ -47,7 +48,7 @@ def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
     kept, tokenizer = read_kept(folder), Tokenizer.load(folder / "tokenizer.json")
     model = Model(plan_for(recipe, tokenizer.vocab_size, kept, plan_of_start(recipe, folder)), recipe.seed)
     start_with(model, recipe, folder)
-    train, dev = opened(folder, "train", recipe, recipe.seed), opened(folder, "dev", recipe)
+    train, dev = opened(folder, "train", recipe), opened(folder, "dev", recipe)
     batches = Batches(train.table, recipe.training.batch_tokens, recipe.seed)
     extra = {"answers": msgspec.to_builtins(kept), "longest": recipe.data.longest}
     return Learning(
