@@ -20,6 +20,7 @@ COMMANDS = (
     "train",
     "resume",
     "translate",
+    "fill",
     "evaluate",
     "score",
     "report",

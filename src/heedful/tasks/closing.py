@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ..config import write_toml
 from ..errors import UserError
 from ..look.card import Card, markdown
@@ -20,6 +22,7 @@ from ..model.model import Model
 from ..train.journal import read
 from ..train.run import Run
 
+SCORES = "scores.json"
 Rows = Sequence[tuple[str, str, str]]
 
 
@@ -45,6 +48,30 @@ class Told:
     scored: str = ""
     lengths: Sequence[tuple[str, int, float]] = ()
     sections: Sequence[Section] = ()
+
+
+class Measured(msgspec.Struct, kw_only=True):
+    """How good a finished model is on something: `scored` says what, `figures` are the `scores` in plain values."""
+
+    scored: str
+    scores: list[tuple[str, str, str]]
+    figures: dict[str, Any]
+
+
+def keep_scores(run: Run, found: Sequence[Measured]) -> None:
+    """RUN/scores.json."""
+    write(run.folder / SCORES, msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+
+
+def kept_scores(folder: Path) -> list[Measured]:
+    """The scores of a run; none where it has none yet. UserError for a file that is not ours."""
+    path = folder / SCORES
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[Measured])
+    except FileNotFoundError:
+        return []
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {error}; remove it, and see heedful report {folder}") from None
 
 
 def write_page(run: Run, told: Told) -> Path:

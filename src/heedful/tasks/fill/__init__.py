@@ -2,9 +2,23 @@
 
 from pathlib import Path
 
+from .closing import close, evaluate, write_report
+from .filler import Filled, Filler, Guess, load
 from .task import build, complete, prepare
 
-__all__ = ["build", "complete", "farewell", "prepare"]
+__all__ = [
+    "Filled",
+    "Filler",
+    "Guess",
+    "build",
+    "close",
+    "complete",
+    "evaluate",
+    "farewell",
+    "load",
+    "prepare",
+    "write_report",
+]
 
 
 def farewell(run: Path) -> str:

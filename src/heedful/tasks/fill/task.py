@@ -31,7 +31,7 @@ from ..finding import save_model
 from ..learning import Batch, Learning
 
 FIXED = 0  # what the masks of held-out text follow from, whatever the run's seed: runs compare
-VALIDATED = 1000  # rows of a validation, spread evenly over the held-out text
+VALIDATED = 500  # rows of a validation, spread evenly over the held-out text
 AT_A_TIME = 4096  # tokens of a batch that is only looked at
 HEADS = ("masked_token", "next_sentence")
 
@@ -150,7 +150,9 @@ def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
     model = Model(plan_of(recipe, tokenizer.vocab_size, plan_of_start(recipe, folder)), seed).to(device)
     start_with(model, recipe, folder)
     batches = Batches(train.passages, recipe.training.batch_tokens, seed, drawn=train.passages.drawn)
-    extra = {"longest": recipe.data.longest, "masking": msgspec.to_builtins(masks)}
+    data = recipe.data
+    settings = {"longest": data.longest, "documents": data.documents, "fields": data.fields}
+    extra = {**settings, "masking": msgspec.to_builtins(masks)}
     return Learning(
         model,
         epoch=batches.epoch,

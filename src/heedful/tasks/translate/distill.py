@@ -22,7 +22,7 @@ import xxhash
 from ...data.readers import FORMATS, read_lines, read_tsv
 from ...decode.options import Options
 from ...errors import UserError
-from .lines import LONGEST_LINE
+from ..streams import LONGEST_LINE
 from .partial import Partial, require_new
 from .translator import Translator, load
 

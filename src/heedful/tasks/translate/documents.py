@@ -12,8 +12,8 @@ import msgspec
 from ...data.documents import FORMATS, Document
 from ...decode.options import Options
 from ...errors import visible
+from ..streams import LONGEST_LINE
 from .answers import Answer
-from .lines import LONGEST_LINE
 from .partial import Partial
 from .translator import Translator
 

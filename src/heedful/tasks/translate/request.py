@@ -12,8 +12,9 @@ from ...data.documents import open_document
 from ...decode.sampling import Sampling
 from ...errors import UserError
 from ...text.terms import Terms
+from ..streams import Readable, opened
 from .documents import is_document, translate_document
-from .lines import Readable, opened, translate_lines
+from .lines import translate_lines
 from .partial import Partial, job, skipped
 from .shown import Show
 from .translator import Translator
