@@ -85,10 +85,8 @@ def planned(recipe: Recipe, vocab: int, start: Plan | None = None, **sizes: int)
     """
     if start is not None:
         if others := [key for key in recipe.model if key not in DROPOUT]:
-            raise UserError(
-                f"with a model to start from, [model] is its own, but for {' and '.join(DROPOUT)}: leave "
-                f"{'--preset' if others == ['preset'] else others[0]} out"
-            )
+            named = ", ".join("--preset" if key == "preset" else f"model.{key}" for key in others)
+            raise UserError(f"with a model to start from, [model] is its own, but for dropout: leave {named} out")
         built = start.with_dropout(*(recipe.model.get(key) for key in DROPOUT))
     else:
         options = dict(recipe.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,11 +61,12 @@ class Tagger:
     def labels(self) -> list[str]:
         return list(self.kept.labels)
 
-    def tag(self, texts: Sequence[str]) -> list[Tagged]:
-        """Labels for the words of each text, which are found by white space and punctuation."""
+    def tag(self, texts: Sequence[str], spaced: bool = False) -> list[Tagged]:
+        """Labels for the words of each text, which are found by white space and punctuation; or `spaced`, by white space
+        alone."""
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise UserError("tag takes a list of texts: tag([text])")
-        spans = [cut(text) for text in texts]
+        spans = [[one.span() for one in re.finditer(r"\S+", text)] if spaced else cut(text) for text in texts]
         words = [[text[start:end] for start, end in own] for text, own in zip(texts, spans, strict=True)]
         found = zip(texts, spans, self.tag_words(words), strict=True)
         return [self._tagged(text, own, *said) for text, own, said in found]
