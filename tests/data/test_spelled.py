@@ -60,7 +60,10 @@ def test_a_share_is_unknown_but_never_a_control(tokenizer: Tokenizer) -> None:
     assert set(found.ids[hidden]) == {Tokenizer.unknown}
     assert 0 < hidden.sum() < (own.ids > 3).sum()
     assert rows.rows(np.arange(4), 4).ids.tolist() != found.ids.tolist()
-    assert rows.rows(np.array([1, 0]), 3).ids[: found.lengths[1]].tolist() == found.ids[found.lengths[0] :][: found.lengths[1]].tolist()
+    assert (
+        rows.rows(np.array([1, 0]), 3).ids[: found.lengths[1]].tolist()
+        == found.ids[found.lengths[0] :][: found.lengths[1]].tolist()
+    )
 
 
 def test_spellings_are_kept(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import pytest
 from heedful.data.tagged import read_sentences
 from heedful.errors import UserError
 
-CONLL = "-DOCSTART- -X- O O\n\nEU NNP I-NP I-ORG\nrejects VBZ I-VP O\n\n\n-DOCSTART- -X- O O\nA DT I-NP O\n# NN I-NP O\n"
+CONLL = (
+    "-DOCSTART- -X- O O\n\nEU NNP I-NP I-ORG\nrejects VBZ I-VP O\n\n\n-DOCSTART- -X- O O\nA DT I-NP O\n# NN I-NP O\n"
+)
 
 
 def read(path: Path, content: str, *fields: str) -> list[tuple[str, str]]:
@@ -49,6 +51,8 @@ def test_jsonl(tmp_path: Path) -> None:
         ("a.jsonl", '{"words": ["a", 1], "labels": ["X", "O"]}\n', (), "two lists of texts"),
     ],
 )
-def test_mistakes_name_their_line(tmp_path: Path, name: str, content: str, fields: tuple[str, ...], message: str) -> None:
+def test_mistakes_name_their_line(
+    tmp_path: Path, name: str, content: str, fields: tuple[str, ...], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         read(tmp_path / name, content, *fields)

@@ -33,14 +33,14 @@ def test_entities_of_every_scheme(labels: str, found: list[tuple[str, int, int]]
 
 
 def test_bio_is_written_so_that_it_is_read_in_one_way() -> None:
-    assert to_bio("I-ORG I-ORG O I-LOC B-LOC".split()) == "B-ORG I-ORG O B-LOC B-LOC".split()
-    assert to_bio("S-PER O B-LOC E-LOC".split()) == "B-PER O B-LOC I-LOC".split()
+    assert to_bio(["I-ORG", "I-ORG", "O", "I-LOC", "B-LOC"]) == ["B-ORG", "I-ORG", "O", "B-LOC", "B-LOC"]
+    assert to_bio(["S-PER", "O", "B-LOC", "E-LOC"]) == ["B-PER", "O", "B-LOC", "I-LOC"]
 
 
 def test_f1_counts_whole_entities() -> None:
     # The example of conlleval's documentation, in short: right, wrong type, too short, missed, invented.
-    wanted = ["B-PER I-PER O B-LOC O B-ORG I-ORG O B-LOC O".split()]
-    said = ["B-PER I-PER O B-ORG O B-ORG O O O B-PER".split()]
+    wanted = [["B-PER", "I-PER", "O", "B-LOC", "O", "B-ORG", "I-ORG", "O", "B-LOC", "O"]]
+    said = [["B-PER", "I-PER", "O", "B-ORG", "O", "B-ORG", "O", "O", "O", "B-PER"]]
     found = entity_rates(wanted, said)
     assert found["PER"] == (0.5, 1.0, pytest.approx(2 / 3), 1, 2)
     assert found["LOC"][:3] == (0.0, 0.0, 0.0)

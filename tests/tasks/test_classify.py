@@ -69,7 +69,9 @@ def classifier(finished: Path) -> Classifier:
 def test_it_learns_and_answers_in_order(classifier: Classifier) -> None:
     new = lines(100, seed=9)
     found = classifier.classify([text for text, _, _ in new])
-    assert sum(one.label == ("pos" if good > bad else "neg") for one, (_, good, bad) in zip(found, new, strict=True)) > 90
+    assert (
+        sum(one.label == ("pos" if good > bad else "neg") for one, (_, good, bad) in zip(found, new, strict=True)) > 90
+    )
     assert all(abs(sum(one.chances.values()) - 1) < 1e-6 for one in found)
     assert classifier.classify([new[5][0]])[0].chances["pos"] == pytest.approx(found[5].chances["pos"], abs=1e-5)
     assert classifier.classify([]) == []
@@ -88,7 +90,10 @@ def test_what_is_trained_on_is_what_is_answered(finished: Path, classifier: Clas
     table, _ = table_of([Example(tuple(text), "", "") for text in texts], words, 128)
     from heedful.data.spelled import Spelled
 
-    own, other = opened_again.rows(np.arange(len(texts))), Spelled(table, words.spellings(), 128).rows(np.arange(len(texts)))
+    own, other = (
+        opened_again.rows(np.arange(len(texts))),
+        Spelled(table, words.spellings(), 128).rows(np.arange(len(texts))),
+    )
     assert own.ids.tolist() == other.ids.tolist()
     wanted = [1, *classifier.tokenizer.encode(texts[0][0]), 2]
     assert own.ids[: len(wanted)].tolist() == wanted
@@ -149,7 +154,14 @@ def test_records_are_read_by_their_fields(finished: Path, tmp_path: Path) -> Non
     out = io.BytesIO()
     asked = Asked(finished, 1, False)
     classify_lines(asked, [tmp_path / "a.jsonl", tmp_path / "c.txt", tmp_path / "a.jsonl"], None, out)
-    assert [line.split("\t")[0] for line in out.getvalue().decode().split("\n")] == ["pos", "neg", "neg", "pos", "neg", ""]
+    assert [line.split("\t")[0] for line in out.getvalue().decode().split("\n")] == [
+        "pos",
+        "neg",
+        "neg",
+        "pos",
+        "neg",
+        "",
+    ]
     out = io.BytesIO()
     classify_lines(Asked(finished, 1, False, ("review",)), [tmp_path / "b.csv"], None, out)
     assert out.getvalue().startswith(b"pos\t")

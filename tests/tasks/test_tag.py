@@ -98,7 +98,11 @@ def test_evaluate_scores_files_in_another_scheme(tagger: Tagger, tmp_path: Path)
     words = ["met", "Bob", "Ash", "in", "Rome", "."]
     file.write_text(json.dumps({"words": words, "labels": ["O", "B-PER", "E-PER", "O", "S-LOC", "O"]}) + "\n")
     with_fields = evaluate(tagger, [file])
-    assert with_fields.figures["rates"]["PER"][:3] == [1.0, 1.0, 1.0] or with_fields.figures["rates"]["PER"][:3] == (1, 1, 1)
+    assert with_fields.figures["rates"]["PER"][:3] == [1.0, 1.0, 1.0] or with_fields.figures["rates"]["PER"][:3] == (
+        1,
+        1,
+        1,
+    )
     bad = tmp_path / "c"
     bad.write_text("met O\nBob I-DOG\n")
     with pytest.raises(UserError, match=r"c:2: the label 'I-DOG' is not one of training's"):

@@ -13,8 +13,14 @@ from heedful.text.cutting import cut
     ("text", "words"),
     [
         ("EU rejects German call.", "EU rejects German call ."),
-        ('He said: "John\'s all-rounder didn\'t play," (twice)...', 'He said : " John \'s all-rounder did n\'t play , " ( twice ) ...'),
-        ("J. R. Smith of the U.S. paid $1,000.50 on 1996-08-22", "J. R. Smith of the U.S. paid $ 1,000.50 on 1996-08-22"),
+        (
+            "He said: \"John's all-rounder didn't play,\" (twice)...",
+            "He said : \" John 's all-rounder did n't play , \" ( twice ) ...",
+        ),
+        (
+            "J. R. Smith of the U.S. paid $1,000.50 on 1996-08-22",
+            "J. R. Smith of the U.S. paid $ 1,000.50 on 1996-08-22",
+        ),
         ("one,two;three 3,000", "one , two ; three 3,000"),
         ("it 's n't -- so", "it 's n't -- so"),
         ("naïve cafe\u0301 हिन्दी में 東京", "naïve cafe\u0301 हिन्दी में 東京"),

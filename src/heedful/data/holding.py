@@ -53,7 +53,9 @@ def parts(
         held = held_out([own for own, _ in kept], seed, share, where)
         dev = [one for (_, one), out in zip(kept, held, strict=True) if out]
         kept = [one for one, out in zip(kept, held, strict=True) if not out]
-    return Parts([one for _, one in kept], dev, [*notes, ("trained on", f"{len(kept):,}"), ("for validation", f"{len(dev):,}")])
+    return Parts(
+        [one for _, one in kept], dev, [*notes, ("trained on", f"{len(kept):,}"), ("for validation", f"{len(dev):,}")]
+    )
 
 
 def held_out(hashes: Sequence[int], seed: int, share: float, where: str) -> npt.NDArray[np.bool_]:

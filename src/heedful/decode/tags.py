@@ -15,7 +15,9 @@ Allowed = npt.NDArray[np.bool_]
 def bio_rule(labels: Sequence[str]) -> Allowed:
     """[1 + labels, labels]: whether a label may follow another, or (first row) begin: I-X only after B-X or I-X."""
     before = ["O", *labels]
-    rule = [[not label.startswith("I-") or one[:1] in "BI" and one[2:] == label[2:] for label in labels] for one in before]
+    rule = [
+        [not label.startswith("I-") or (one[:1] in "BI" and one[2:] == label[2:]) for label in labels] for one in before
+    ]
     return np.array(rule, np.bool_)
 
 

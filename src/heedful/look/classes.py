@@ -88,5 +88,7 @@ def errors_section(rows: Sequence[tuple[str, ...]], head: Sequence[str], lead: s
     """The worst errors, long texts cut; None where there is none."""
     if not rows:
         return None
-    shown = [tuple(cell if len(cell) <= LONGEST_TEXT else cell[: LONGEST_TEXT - 1] + "…" for cell in row) for row in rows]
+    shown = [
+        tuple(cell if len(cell) <= LONGEST_TEXT else cell[: LONGEST_TEXT - 1] + "…" for cell in row) for row in rows
+    ]
     return Section("The worst errors", lead, (render.table(head, shown),))

@@ -75,9 +75,7 @@ def reliability(sure: Floats, right: npt.NDArray[np.bool_], bins: int = 10) -> l
     counts = np.bincount(place, minlength=bins)
     most = np.maximum(counts, 1)
     means = np.bincount(place, sure, bins) / most, np.bincount(place, right, bins) / most
-    return [
-        Bin(n / bins, (n + 1) / bins, int(counts[n]), float(means[0][n]), float(means[1][n])) for n in range(bins)
-    ]
+    return [Bin(n / bins, (n + 1) / bins, int(counts[n]), float(means[0][n]), float(means[1][n])) for n in range(bins)]
 
 
 def calibration_error(found: Sequence[Bin]) -> float:

@@ -19,7 +19,6 @@ from ..model.presets import plan
 from ..text.tokenizer import Tokenizer
 from .finding import find, load_tokenizer
 
-
 DROPOUT = ("dropout", "attention_dropout")  # what a recipe may change of a model to start from
 
 

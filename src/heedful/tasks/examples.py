@@ -36,9 +36,7 @@ def made(folder: Path, key: str) -> bool:
     return all(Table.reuse(folder / f"{name}.safetensors", key) is not None for name in TABLES)
 
 
-def tokenizer_for(
-    recipe: Recipe, folder: Path, key: str, start: Tokenizer | None, texts: Iterable[str]
-) -> Tokenizer:
+def tokenizer_for(recipe: Recipe, folder: Path, key: str, start: Tokenizer | None, texts: Iterable[str]) -> Tokenizer:
     """The tokenizer of the model to start from, or one trained on the texts; in the folder as well."""
     if start is not None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,10 @@ class Judged(msgspec.Struct, kw_only=True):
     @property
     def rows(self) -> list[tuple[str, str, str]]:
         """The scores as text."""
-        return [(metric, f"{score:.4f}" if metric in PLAIN else f"{100 * score:.2f}", note) for metric, score, note in self.scores]
+        return [
+            (metric, f"{score:.4f}" if metric in PLAIN else f"{100 * score:.2f}", note)
+            for metric, score, note in self.scores
+        ]
 
     @property
     def sections(self) -> list[Section]:
@@ -143,7 +146,11 @@ def evaluate(classifier: Classifier, files: Sequence[Path]) -> Evaluated:
     named = ", ".join(file.name for file in files)
     found = judge(classifier, examples, named)
     return Evaluated(
-        f"Labels of {named}", f"On {found.examples:,} examples of {named}.", found.rows, msgspec.to_builtins(found), found.sections
+        f"Labels of {named}",
+        f"On {found.examples:,} examples of {named}.",
+        found.rows,
+        msgspec.to_builtins(found),
+        found.sections,
     )
 
 

@@ -21,7 +21,7 @@ from ...model.plan import Tokens
 from ...train.run import require_memory
 from ..beginning import keep_start, located, look, planned, settled, vocabulary
 from ..closing import write
-from ..examples import finish, key_for, made, told, tokenizer_for
+from ..examples import finish, key_for, made, tokenizer_for, told
 
 METRICS = {
     "one": ("loss", "accuracy", "f1"),
@@ -84,7 +84,9 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
         training = msgspec.structs.replace(training, metric="correlation")
     if training.metric not in METRICS[data.labels]:
         known = ", ".join(METRICS[data.labels])
-        raise UserError(f"training.metric = {training.metric!r}; with data.labels = {data.labels!r} it is one of {known}")
+        raise UserError(
+            f"training.metric = {training.metric!r}; with data.labels = {data.labels!r} it is one of {known}"
+        )
     if training.r_drop and data.labels != "one":
         raise UserError("training.r_drop is for data.labels = 'one'; set it to 0")
     start = look(training.start).plan if training.start is not None else None
@@ -151,9 +153,7 @@ def labels_of(answer: Answer) -> Sequence[str]:
     return [answer] if isinstance(answer, str) else answer
 
 
-def table_of(
-    examples: Sequence[Example], words: Words, longest: int, kept: Kept | None = None
-) -> tuple[Table, int]:
+def table_of(examples: Sequence[Example], words: Words, longest: int, kept: Kept | None = None) -> tuple[Table, int]:
     """Rows [start] a [end], or [start] a [end] b [end], as numbers of words; how many had to be cut.
 
     "second" has for each row the number of its words before the second text. Of a pair the longer text loses its last

@@ -21,9 +21,9 @@ from ...text.ragged import spans
 from ...text.tokenizer import Tokenizer
 from ...train.validation import Validation
 from ..beginning import plan_of_start, planned, start_with
+from ..examples import opened
 from ..finding import save_model
 from ..learning import Batch, Learning, twice
-from ..examples import opened
 from .preparing import Kept, read_kept
 
 VALIDATION_TOKENS = 8192

@@ -57,7 +57,10 @@ class Judged(msgspec.Struct, kw_only=True):
         else:
             found = [classes.confusion_section(names, self.table)]
             found.append(classes.rates_section(names, list(self.rates.values())))
-        head, lead = ("Sentence", "Right", "It said"), "The sentences with most errors, of equal ones the shorter first."
+        head, lead = (
+            ("Sentence", "Right", "It said"),
+            "The sentences with most errors, of equal ones the shorter first.",
+        )
         found.append(classes.errors_section(self.worst, head, lead))
         return [section for section in found if section is not None]
 

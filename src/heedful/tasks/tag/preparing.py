@@ -19,7 +19,7 @@ from ...model.plan import Plan
 from ...train.run import require_memory
 from ..beginning import keep_start, located, look, planned, settled, vocabulary
 from ..closing import write
-from ..examples import finish, key_for, made, told, tokenizer_for
+from ..examples import finish, key_for, made, tokenizer_for, told
 
 METRICS = ("loss", "accuracy", "f1")
 # How a word is written, which lower-casing and cutting into pieces would hide: the segment of all of its pieces.
@@ -96,12 +96,16 @@ def prepare(recipe: Recipe, folder: Path) -> list[str]:
     read = lambda files: [sentence for file in files for sentence in read_sentences(Path(file), data.fields)]
     # Short sentences recur in any news text ("RESULTS"): those of the dev files stay in training, as is the custom.
     where = ", ".join(data.train)
-    found = parts(read(data.train), read(data.dev), [], lambda one: one.words, recipe.seed, data.dev_share, where, leaks=True)
+    found = parts(
+        read(data.train), read(data.dev), [], lambda one: one.words, recipe.seed, data.dev_share, where, leaks=True
+    )
     texts = (" ".join(sentence.words) for sentence in found.train)
     words, kept = Words(tokenizer_for(recipe, folder, key, start, texts)), kept_of(recipe, found)
     windows = 0
     for name, sentences in (("train", found.train), ("dev", found.dev)):
-        table, more = table_of([one.words for one in sentences], words, data.longest, [*map(kept.written, sentences)], kept.labels)
+        table, more = table_of(
+            [one.words for one in sentences], words, data.longest, [*map(kept.written, sentences)], kept.labels
+        )
         table.save(folder / f"{name}.safetensors", key)
         windows += more
     if windows:
@@ -146,7 +150,10 @@ def table_of(
     columns: dict[str, list[list[int]]] = {"word": [], "first": [], "shape": [], "label": []}
     several = 0
     for place, sentence in enumerate(sentences):
-        pieces = [words.fitting(words.of(word) or [words.number(UNKNOWN)], longest - 2) or [words.number(UNKNOWN)] for word in sentence]
+        pieces = [
+            words.fitting(words.of(word) or [words.number(UNKNOWN)], longest - 2) or [words.number(UNKNOWN)]
+            for word in sentence
+        ]
         windows = _windows([words.count(one) for one in pieces], longest - 2)
         several += len(windows) > 1
         for first, last in windows:
