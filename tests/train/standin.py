@@ -116,7 +116,7 @@ def recipe(**training: object) -> Recipe:
     """A recipe that saves often; keys of [training] override."""
     values = {"steps": 40, "warmup": 10, "rate": 0.02, "validate_every": 10, "save_every": 5, "processes": 1}
     values |= {"threads": 1, **training}
-    return parse_recipe({"task": "standin", "training": values})
+    return parse_recipe({"training": values})
 
 
 def begin(folder: Path, **training: object) -> Run:

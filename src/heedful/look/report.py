@@ -15,8 +15,8 @@ from .render import Markup, Section, Series, escape
 EXAMPLES = 10  # of pairs left out, for each rule
 LONGEST_TEXT = 300  # characters of a sentence that are shown
 METRICS = {
-    "bleu": "BLEU", "chrf": "chrF2", "accuracy": "accuracy", "f1": "F1", "exact": "exact match",
-    "recall": "recall at 10", "correlation": "correlation",
+    "bleu": "BLEU", "chrf": "chrF2", "accuracy": "Accuracy", "f1": "F1", "exact": "Exact match",
+    "recall": "Recall at 10", "correlation": "Correlation",
 }  # fmt: skip
 SHARES = ("accuracy", "f1", "exact", "recall")  # between 0 and 1
 
@@ -90,7 +90,7 @@ def _learning(journal: Sequence[Mapping[str, Any]]) -> Section | None:
     for key, name in METRICS.items():
         if found := points(dev, key):
             training = [("training", points(steps, key))] if key == "accuracy" else []
-            caption = f"{name[0].upper()}{name[1:]} on the validation set."
+            caption = f"{name} on the validation set."
             scale: dict[str, Any] = {"percent": True, "y_range": (0, 1)} if key in SHARES else {}
             pictures.append(picture(name, caption, *training, ("validation", found), **scale))
     pictures.append(picture("rate", "Learning rate.", ("rate", points(steps, "rate"))))
