@@ -23,6 +23,8 @@ COMMANDS = (
     "fill",
     "classify",
     "tag",
+    "embed",
+    "search",
     "evaluate",
     "score",
     "report",

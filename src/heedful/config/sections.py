@@ -132,6 +132,9 @@ class Training(Section, frozen=True):
     from: `distillation` is its share of the loss, `temperature` softens both distributions (Hinton et al. 2015, 2).
     `r_drop` weighs the divergence of two passes under different dropout (alpha in Liang et al. 2021; 0: one pass).
     `token_dropout` is the share of tokens that are read as unknown in training, others in every epoch.
+
+    `reads`: a text's vector is made from the mean of its tokens' states, or from its first token's; `sharpness`
+    multiplies cosines where vectors are compared (1 / temperature).
     """
 
     steps: int | None = None
@@ -166,6 +169,8 @@ class Training(Section, frozen=True):
     temperature: float = 1.0
     r_drop: float = 0.0
     token_dropout: float = 0.0
+    reads: Literal["mean", "first"] = "mean"
+    sharpness: float = 20.0
 
 
 class Decoding(Section, frozen=True):

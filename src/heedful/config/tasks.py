@@ -143,6 +143,7 @@ TASKS: dict[str, TaskKeys] = {
         "encoder",
         (*FILES, "fields"),
         WORDS,
+        (*LOOP, "reads", "sharpness"),
         training={**ENCODER, "metric": "recall"},
         data={"longest": 128},
     ),

@@ -60,12 +60,13 @@ def contrast(vectors: Tensor, groups: Tensor, scale: float) -> Sums:
     """Each of the first n vectors is to be most like its partner among the second n, and the reverse (in-batch
     negatives: Henderson et al. 2017, 4; both ways: Radford et al. 2021, 2.3).
 
-    `vectors` [2n, width]; `scale` multiplies cosines. Pairs of one group [n] are no negatives of each other: they say
-    the same. Right is a first one whose partner is nearest.
+    `vectors` [2n, width]; `scale` multiplies cosines. Pairs that have one of their `groups` [n] or [n, k] in common
+    are no negatives of each other: they say the same. Right is a first one whose partner is nearest.
     """
     first, second = functional.normalize(vectors, dim=-1).chunk(2)
     alike = scale * first @ second.T
-    same = groups[:, None] == groups[None, :]
+    groups = groups.reshape(len(groups), -1)
+    same = (groups[:, None] == groups[None]).any(-1)
     same.fill_diagonal_(False)
     alike = alike.masked_fill(same, -torch.inf)
     places = torch.arange(len(groups), device=vectors.device)

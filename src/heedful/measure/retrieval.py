@@ -1,0 +1,47 @@
+"""How well the right one of many is found by likeness: ranks, recall, mean reciprocal rank."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Vectors = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
+
+KS = (1, 5, 10)
+AT_A_TIME = 1024  # queries: so many rows of likenesses exist at once
+
+
+def ranks(queries: Vectors, answers: Vectors, groups: Ids) -> Ids:
+    """The rank, from 1, of each query's answer (the one in the same row) among all answers [n].
+
+    Rows that have a number of their `groups` [n, k] in common say the same: they are no rivals. A rival that is just
+    as like counts as better, so that vectors which are all alike find nothing.
+    """
+    places, rows = np.arange(len(queries)), []
+    for first in range(0, len(queries), AT_A_TIME):
+        some = places[first : first + AT_A_TIME]
+        alike = queries[some] @ answers.T
+        own = np.take_along_axis(alike, some[:, None], 1)
+        rivals = ~(groups[some, None, :] == groups[None, :, :]).any(-1)
+        rows.append(1 + (rivals & (alike >= own)).sum(1))
+    return np.concatenate(rows) if rows else np.zeros(0, np.int64)
+
+
+def recall(found: Ids, most: int) -> float:
+    """The share of ranks that are `most` or less."""
+    return float((found <= most).mean()) if len(found) else 0.0
+
+
+def reciprocal(found: Ids) -> float:
+    """The mean of 1 / rank."""
+    return float((1.0 / found).mean()) if len(found) else 0.0
+
+
+def scores(first: Vectors, second: Vectors, groups: Ids) -> dict[str, float]:
+    """Recall at 1, 5 and 10 and the mean reciprocal rank, of the second ones by the first ("there") and back; "recall"
+    is that at 10, both ways."""
+    ways = {"there": ranks(first, second, groups), "back": ranks(second, first, groups)}
+    found = {f"recall{most}_{way}": recall(one, most) for way, one in ways.items() for most in KS}
+    found |= {f"mrr_{way}": reciprocal(one) for way, one in ways.items()}
+    return {"recall": (found["recall10_there"] + found["recall10_back"]) / 2, **found}

@@ -1,0 +1,218 @@
+"""Masked pretraining: it learns, resumes to the same bits, and fills in words; text never becomes a mask."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import heedful
+from heedful.config import parse_recipe
+from heedful.errors import UserError
+from heedful.model import hardware
+from heedful.tasks import finding
+from heedful.tasks.fill import Filler, load
+from heedful.tasks.learning import Batch, Learning
+from heedful.tasks.runs import report, resume, train
+
+from .toy import WORDS
+
+
+def write_text(folder: Path, lines: int = 300) -> Path:
+    """Lines of words of which each says what comes next."""
+    file = folder / "a.txt"
+    texts = (" ".join(WORDS[(line * 7 + place) % 10] for place in range(3 + line % 12)) for line in range(lines))
+    file.write_text("".join(f"{text}.\n" for text in texts), "utf-8")
+    return file
+
+
+def settings(file: Path, *more: str) -> list[str]:
+    return [
+        f'data.train=["{file}"]', "data.longest=24", "tokenizer.size=400", "model.width=48", "model.feedforward=96",
+        "model.layers=2", "model.heads=4", "training.processes=1", "training.threads=1", "training.batch_tokens=512",
+        "training.warmup=20", "training.rate=5e-3", "training.validate_every=50", "training.save_every=5", *more,
+    ]  # fmt: skip
+
+
+def run(out: Path, *given: str) -> Path:
+    assert train(parse_recipe({"task": "fill"}, list(given)), out) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run's folder; not to be changed."""
+    folder = tmp_path_factory.mktemp("fill")
+    return run(folder / "run", *settings(write_text(folder), "training.steps=250", "training.precision=fp32"))
+
+
+@pytest.fixture(scope="module")
+def filler(pretrained: Path) -> Filler:
+    return load(pretrained)
+
+
+def test_it_learns_to_fill_in(filler: Filler) -> None:
+    found = filler.fill("alpha beta [MASK] delta epsilon.")
+    assert found.text == "alpha beta gamma delta epsilon."
+    (guesses,) = found.masks
+    assert (guesses[0].text, len(guesses)) == ("gamma", 5)
+    assert guesses[0].probability > 0.5
+    assert [one.probability for one in guesses] == sorted((one.probability for one in guesses), reverse=True)
+    several = filler.fill("[MASK] beta gamma delta [MASK] zeta.", best=1)
+    assert several.text == "alpha beta gamma delta epsilon zeta."
+    assert filler.fill("eta theta ___", word="___").text == "eta theta iota"
+
+
+def test_text_around_stays_and_a_mask_ends_where_the_text_goes_on(filler: Filler) -> None:
+    found = filler.fill("zeta  eta\u00a0theta [MASK]s [MASK].")
+    assert found.text.startswith("zeta  eta\u00a0theta ")
+    assert found.text.endswith(".")
+    begins, goes_on = filler.fill("alpha [MASK]").masks[0], filler.fill("alpha be[MASK]").masks[0]
+    ids = filler.tokenizer.ids
+    assert all(f"▁{one.text}" in ids for one in begins)
+    assert all(one.text in ids for one in goes_on)
+
+
+def test_many_texts_are_as_each_alone(filler: Filler) -> None:
+    texts = ["beta [MASK] delta", "no mask", "", "eta [MASK] iota kappa alpha beta gamma", "[MASK]", "a [MASK] " * 40]
+    for text, found in zip(texts, filler.fill_many(texts, best=3), strict=True):
+        (alone,) = filler.fill_many([text], best=3)
+        assert found.text == alone.text
+        chances = [[one.probability for one in few] for few in (*found.masks, *alone.masks)]
+        assert torch.allclose(*torch.tensor(chances).reshape(2, -1, 3)) if "[MASK]" in text else not chances
+
+
+def test_texts_longer_than_a_row_are_read_around_the_mask(filler: Filler) -> None:
+    text = " ".join(WORDS * 10)
+    found = filler.fill(text.replace("zeta", "[MASK]", 3))
+    assert found.text == text
+    with pytest.raises(UserError, match=r"no \[MASK\] in the text"):
+        filler.fill("nothing to do")
+
+
+def test_only_a_prompt_makes_masks(tmp_path: Path, filler: Filler) -> None:
+    """The word in training text, and the token's own name in a prompt, are text like any other."""
+    mask = filler.tokenizer.tag("<mask>")
+    for text in ("a [MASK] b", "a <mask> b", " <mask>", "</s>"):
+        assert not {0, 1, 2, mask} & set(filler.tokenizer.encode(text))
+    assert filler.fill("alpha <mask> [MASK]").text.startswith("alpha <mask> ")
+
+
+@pytest.mark.parametrize("extra", [(), ("masking.next_sentence=true", "training.precision=bf16")])
+def test_stopped_and_resumed_is_the_same_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: tuple[str, ...]
+) -> None:
+    chosen = hardware.probe()
+    monkeypatch.setattr(hardware, "probe", lambda: chosen)
+    given = settings(write_text(tmp_path, 60), "training.steps=23", "data.documents=paragraph", *extra)
+    whole, broken = run(tmp_path / "whole", *given), tmp_path / "broken"
+
+    class Stop(Exception):
+        pass
+
+    collate, calls = Learning.collate, 0
+
+    def stopping(self: Learning, micro_batch: Any, epoch: int) -> Batch:
+        nonlocal calls
+        calls += 1
+        if calls == 13:
+            raise Stop
+        return collate(self, micro_batch, epoch)
+
+    monkeypatch.setattr(Learning, "collate", stopping)
+    with pytest.raises(Stop):
+        run(broken, *given)
+    assert resume(broken) == 0
+    one, other = (load(folder).model.tensors() for folder in (whole, broken))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_next_sentence(tmp_path: Path) -> None:
+    """Passages that follow are told from others where lines count on; both losses count as means."""
+    file = tmp_path / "a.txt"
+    texts = (" ".join([WORDS[line % 10]] * (8 + line % 5)) for line in range(400))  # a line repeats one word
+    file.write_text("".join(f"{text}\n" for text in texts))
+    given = settings(file, "training.steps=200", "masking.next_sentence=true", "training.precision=fp32")
+    out = run(tmp_path / "run", *given)
+    assert sorted(load(out).model.heads) == ["masked_token", "next_sentence"]
+    scores = json.loads((out / "scores.json").read_bytes())[0]["figures"]
+    assert scores["next_accuracy"] > 0.9
+    found = finding.evaluate(out, [file])
+    assert "next sentence" in found.text
+
+
+def test_a_finished_run_tells_of_itself(pretrained: Path, tmp_path: Path) -> None:
+    (measured,) = json.loads((pretrained / "scores.json").read_bytes())
+    assert measured["figures"]["accuracy"] > 0.5
+    assert measured["figures"]["pseudo_perplexity"] < 10
+    assert "How good it is" in (pretrained / "report.html").read_text("utf-8")
+    assert "| masked loss |" in (pretrained / "model" / "README.md").read_text("utf-8")
+    again = tmp_path / "run"
+    shutil.copytree(pretrained, again)
+    (again / "scores.json").unlink()
+    assert report(again, score=True)[-1] == f"report: {again / 'report.html'}"
+    assert (again / "scores.json").read_bytes() == (pretrained / "scores.json").read_bytes()
+
+
+def test_evaluate_on_files(pretrained: Path, tmp_path: Path) -> None:
+    file, empty = tmp_path / "b.txt", tmp_path / "c.txt"
+    file.write_text("alpha beta gamma delta epsilon zeta.\n\nsome quite other words stand here\n")
+    empty.write_text("\n \n")
+    found = finding.evaluate(pretrained, [file])
+    assert found.figures["documents"] == 2
+    assert 0 < found.figures["loss"] < 20
+    assert "pseudo-perplexity" in found.text
+    with pytest.raises(UserError, match="no text"):
+        finding.evaluate(pretrained, [empty])
+
+
+def test_go_on_from_a_model(pretrained: Path, tmp_path: Path) -> None:
+    given = settings(write_text(tmp_path), "training.steps=1", f"training.start={pretrained}", "training.warmup=1")
+    given = [one for one in given if not one.startswith("model.")]
+    began = run(tmp_path / "more", *given)
+    loss = json.loads((began / "scores.json").read_bytes())[0]["figures"]["loss"]
+    assert loss < 2
+    with pytest.raises(UserError, match="no head 'next_sentence'"):
+        run(tmp_path / "other", *given, "masking.next_sentence=true")
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("data.longest=2", "needs 3 or more"),
+        ("data.longest=1000", "learned positions"),
+        ("masking.share=1.5", "masking.share = 1.5 is outside"),
+        ("model.pool=false", "leave model.pool on"),
+        ('data.fields=["nothing"]', "there is no column 'nothing'"),
+    ],
+)
+def test_mistakes_are_told(tmp_path: Path, setting: str, told: str) -> None:
+    file = tmp_path / "a.tsv"
+    file.write_text("sentence\tlabel\nalpha beta\t1\ngamma delta\t0\n")
+    given = [*settings(file), "masking.next_sentence=true", "training.steps=1", setting]
+    with pytest.raises(UserError, match=told):
+        run(tmp_path / "run", *given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_columns_are_documents(tmp_path: Path) -> None:
+    file = tmp_path / "a.tsv"
+    file.write_text("sentence\tlabel\n" + "alpha beta gamma\tzzz\n" * 20)
+    out = run(tmp_path / "run", *settings(file, "training.steps=1", 'data.fields=["sentence"]'))
+    texts = load(out)
+    assert "z" not in "".join(texts.tokenizer.pieces(range(5 + 256, texts.tokenizer.vocab_size)))
+
+
+def test_an_edited_model_is_refused(pretrained: Path, tmp_path: Path) -> None:
+    for key, value in (("longest", 10**6), ("longest", "x"), ("masking", {"share": "much"})):
+        folder = tmp_path / f"{key}-{value!s:.4}"
+        shutil.copytree(pretrained / "model", folder)
+        config = json.loads((folder / "config.json").read_bytes())
+        config[key] = value
+        (folder / "config.json").write_text(json.dumps(config))
+        with pytest.raises(UserError, match=r"config\.json"):
+            heedful.load(folder)
