@@ -31,7 +31,7 @@ def test_without_sampling_the_ids_are_the_tokenizers(tokenizer: Tokenizer) -> No
     found = spelled(tokenizer).rows(np.array([3, 0, 2]))
     wanted = [[Tokenizer.start, *tokenizer.encode(TEXTS[n]), Tokenizer.end] for n in (3, 0, 2)]
     assert np.split(found.ids, np.cumsum(found.lengths)[:-1])[0].tolist() == wanted[0]
-    assert found.ids.tolist() == sum(wanted, [])
+    assert found.ids.tolist() == [token for row in wanted for token in row]
     assert found.lengths.tolist() == [len(row) for row in wanted]
     assert found.sizes.sum() == len(found.ids)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def test_it_is_the_best_of_all_that_are_allowed() -> None:
         scores = generator.normal(size=(length, len(LABELS)))
         allowed = [
             path for path in product(range(len(LABELS)), repeat=length)
-            if rule[0, path[0]] and all(rule[1 + one, other] for one, other in zip(path, path[1:], strict=False))
+            if rule[0, path[0]] and all(rule[1 + one, other] for one, other in pairwise(path))
         ]  # fmt: skip
         best = max(allowed, key=lambda path: sum(scores[place, label] for place, label in enumerate(path)))
         assert viterbi(scores, rule).tolist() == list(best)

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-import heedful
 from heedful.config import parse_recipe
 from heedful.errors import UserError
 from heedful.model import hardware
@@ -101,7 +100,7 @@ def test_what_is_trained_on_is_what_is_answered(finished: Path, classifier: Clas
 
 def test_a_run_leaves_scores_page_and_card(finished: Path) -> None:
     (scores,) = json.loads((finished / "scores.json").read_text())
-    assert dict((one[0], one[1]) for one in scores["scores"])["accuracy"] > 0.9
+    assert {metric: score for metric, score, _ in scores["scores"]}["accuracy"] > 0.9
     page = (finished / "report.html").read_text()
     for wanted in ("What is taken for what", "Label by label", "How sure it is", "calibration", "label pos"):
         assert wanted in page
@@ -118,7 +117,6 @@ def test_evaluate_scores_files_and_refuses_unknown_labels(classifier: Classifier
     assert "66.67" in found.text
     assert found.figures["table"] == [[1, 0], [1, 1]]
     assert "grim dull" in found.page
-    assert heedful.load is not None
     file.write_text("fine\tpos\nso so\tmiddling\n")
     with pytest.raises(UserError, match=r"b\.tsv:2: the label 'middling' is not one of training's: neg, pos"):
         evaluate(classifier, [file])
@@ -216,7 +214,8 @@ def test_numbers(tmp_path: Path) -> None:
     path.write_text("text,label\n" + "".join(f"{text},{100 + 10 * (good - bad)}\n" for text, good, bad in lines()))
     found = load(run(tmp_path, [f'data.train=["{path}"]', "data.labels=number"], 60))
     low, high = found.classify(["grim awful dull poor", "fine great lovely"])
-    assert low.value is not None and high.value is not None
+    assert low.value is not None
+    assert high.value is not None
     assert 50 < low.value < 90 < 115 < high.value < 150
     assert high.label == f"{high.value:.6g}"
     assert "Pearson" in (tmp_path / "run" / "report.html").read_text()

@@ -192,7 +192,8 @@ def test_long_sentences_are_cut_into_windows_of_about_a_length() -> None:
 @pytest.mark.parametrize(
     ("word", "shape"),
     [("the", "lower"), ("The", "Title"), ("EU", "UPPER"), ("I", "Initial."), ("U.", "Initial."), ("McRae", "miXed"),
-     ("1996", "123"), ("1,000", "123"), ("F16", "a1"), (".", "other"), ("", "other"), ("東京", "lower"), ("all-In", "miXed")],
+     ("1996", "123"), ("1,000", "123"), ("F16", "a1"), (".", "other"), ("", "other"), ("東京", "lower"),
+     ("all-In", "miXed")],
 )  # fmt: skip
 def test_shapes(word: str, shape: str) -> None:
     assert SHAPES[shape_of(word)] == shape

@@ -118,7 +118,7 @@ TASKS: dict[str, TaskKeys] = {
         "encoder",
         (*FILES, "fields", "labels", "label_until"),
         SAMPLED,
-        (*LOOP, "r_drop", "token_dropout"),
+        (*LOOP, "r_drop", "token_dropout", "reads"),
         training={**ENCODER, "metric": "accuracy"},
         data={"longest": 128},
     ),

@@ -78,7 +78,7 @@ def warmup(training: Training) -> int:
 
 
 def planned(recipe: Recipe, vocab: int, start: Plan | None = None, **sizes: int) -> Plan:
-    """The plan of the recipe's [model] for a vocabulary; or that of the model it starts from, with the recipe's dropout.
+    """The plan of the recipe's [model] for a vocabulary; or that of the model to start from, with the recipe's dropout.
 
     UserError if learned positions are fewer than `data.longest` asks for.
     """

@@ -135,7 +135,7 @@ def _numbers(of: str, texts: Sequence[str], wanted: np.ndarray, said: np.ndarray
     )  # fmt: skip
 
 
-# ---- evaluate, close, report ------------------------------------------------------------------------------------------
+# ---- evaluate, close, report -----------------------------------------------------------------------------------------
 
 
 def evaluate(classifier: Classifier, files: Sequence[Path]) -> Evaluated:

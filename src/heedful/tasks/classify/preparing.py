@@ -187,7 +187,7 @@ def _fitted(words: Words, texts: list[list[int]], room: int) -> list[list[int]]:
     return [words.fitting(texts[0], first), words.fitting(texts[1], room - first)]
 
 
-# ---- what is kept of it in the run's folder ---------------------------------------------------------------------------
+# ---- what is kept of it in the run's folder --------------------------------------------------------------------------
 
 
 class _Line(msgspec.Struct):

@@ -28,16 +28,15 @@ from .preparing import Kept, read_kept
 
 VALIDATION_TOKENS = 8192
 HEAD = "label"
-READS = "mean"  # not BERT's pooled first token: from scratch the mean is better, and no worse after pretraining
 OBJECTIVES = {"one": "classes", "several": "several", "number": "values"}
 
 
 def plan_for(recipe: Recipe, vocab: int, kept: Kept, start: Plan | None = None) -> Plan:
-    """An encoder with one answer a row, read from the mean of its tokens' states."""
+    """An encoder with one answer a row, read from the mean of its tokens' states or, as in BERT, from the first."""
     built = planned(recipe, vocab, start)
     stream = msgspec.structs.replace(built.stream("text"), pool=None)
     head = Head(
-        name=HEAD, streams=("text",), outputs=kept.outputs, reads=READS, bias=True,
+        name=HEAD, streams=("text",), outputs=kept.outputs, reads=recipe.training.reads, bias=True,
         objective=OBJECTIVES[kept.kind], dropout=stream.embedding.dropout,
     )  # fmt: skip
     return msgspec.structs.replace(built.with_heads(head), streams=(stream,))

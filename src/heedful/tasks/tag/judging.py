@@ -123,7 +123,7 @@ def _listed(words: Sequence[str], labels: Sequence[str], named: bool) -> str:
     return "; ".join(f"{' '.join(words[start:end])} ({label})" for label, start, end in found) or "none"
 
 
-# ---- evaluate, close, report ------------------------------------------------------------------------------------------
+# ---- evaluate, close, report -----------------------------------------------------------------------------------------
 
 
 def evaluate(tagger: Tagger, files: Sequence[Path]) -> Evaluated:
@@ -182,7 +182,7 @@ def _told(run: Run, found: Sequence[Judged]) -> Told:
         use='heedful tag "..." -m MODEL',
         limits=[
             "It knows the kind of text it was trained on, and nothing else.",
-            "It was trained on words that were cut by the data's makers; a raw text is cut at white space and punctuation.",
+            "Its words were cut by the data's makers; a raw text is cut at white space and punctuation.",
             f"Sentences of more than {data.longest} tokens are read in windows.",
         ],
         facts=[(metric, score, one.of) for one in found for metric, score, _ in one.rows[:1]],

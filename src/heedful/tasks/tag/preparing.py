@@ -184,7 +184,7 @@ def _windows(sizes: Sequence[int], most: int) -> list[tuple[int, int]]:
     return [*found, (begin, len(sizes))]
 
 
-# ---- what is kept of it in the run's folder ---------------------------------------------------------------------------
+# ---- what is kept of it in the run's folder --------------------------------------------------------------------------
 
 
 def write_sentences(path: Path, sentences: Iterable[Sentence]) -> None:

@@ -62,8 +62,7 @@ class Tagger:
         return list(self.kept.labels)
 
     def tag(self, texts: Sequence[str], spaced: bool = False) -> list[Tagged]:
-        """Labels for the words of each text, which are found by white space and punctuation; or `spaced`, by white space
-        alone."""
+        """Labels for the words of each text: found by white space and punctuation, or by white space if `spaced`."""
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise UserError("tag takes a list of texts: tag([text])")
         spans = [[one.span() for one in re.finditer(r"\S+", text)] if spaced else cut(text) for text in texts]
