@@ -21,6 +21,8 @@ COMMANDS = (
     "resume",
     "translate",
     "fill",
+    "classify",
+    "tag",
     "embed",
     "search",
     "evaluate",

@@ -59,6 +59,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "training.distillation": (0.0, 1.0),
     "training.temperature": (0.1, 100.0),
     "training.r_drop": (0.0, 1000.0),
+    "training.token_dropout": (0.0, 0.9),
     "training.sharpness": (0.1, 1000.0),
     "decoding.beam": (1, 64),
     "decoding.alpha": (-10.0, 10.0),

@@ -103,6 +103,7 @@ MEANINGS = {
     "training.distillation": "The teacher's share of the loss.",
     "training.temperature": "Softens the teacher's and the student's distributions; 1: as they are.",
     "training.r_drop": "Weight of the divergence between two passes with other dropout; 0: one pass.",
+    "training.token_dropout": "Share of tokens that are read as unknown in training; 0: none.",
     "training.reads": "What a text's vector is made from: the mean of its tokens' states, or the first token's.",
     "training.sharpness": "Multiplies the cosines of vectors that are compared: higher looks more at the nearest.",
     "decoding.beam": "Hypotheses kept; 1 is greedy.",

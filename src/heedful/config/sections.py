@@ -131,6 +131,7 @@ class Training(Section, frozen=True):
     `start` is a finished translator (RUN or MODEL folder) to begin from, with its tokenizers. `teacher` is one to learn
     from: `distillation` is its share of the loss, `temperature` softens both distributions (Hinton et al. 2015, 2).
     `r_drop` weighs the divergence of two passes under different dropout (alpha in Liang et al. 2021; 0: one pass).
+    `token_dropout` is the share of tokens that are read as unknown in training, others in every epoch.
 
     `reads`: a text's vector is made from the mean of its tokens' states, or from its first token's; `sharpness`
     multiplies cosines where vectors are compared (1 / temperature).
@@ -167,6 +168,7 @@ class Training(Section, frozen=True):
     distillation: float = 0.5
     temperature: float = 1.0
     r_drop: float = 0.0
+    token_dropout: float = 0.0
     reads: Literal["mean", "first"] = "mean"
     sharpness: float = 20.0
 

@@ -33,6 +33,7 @@ LOOP = (
     "save_seconds", "metric", "patience", "keep", "final", "average", "ema", "start",
 )  # fmt: skip
 WORDS = ("kind", "size", "lowercase", "digits")
+SAMPLED = (*WORDS, "sampling", "segmentations")
 CARD = ("name", "license", "cite")
 # BERT's way of training (Devlin et al. 2019, A.2), at a rate for models of a laptop's size.
 ENCODER: dict[str, Any] = {
@@ -116,8 +117,8 @@ TASKS: dict[str, TaskKeys] = {
         "bert-tiny",
         "encoder",
         (*FILES, "fields", "labels", "label_until"),
-        WORDS,
-        (*LOOP, "r_drop"),
+        SAMPLED,
+        (*LOOP, "r_drop", "token_dropout", "reads"),
         training={**ENCODER, "metric": "accuracy"},
         data={"longest": 128},
     ),
@@ -125,7 +126,8 @@ TASKS: dict[str, TaskKeys] = {
         "bert-tiny",
         "encoder",
         (*FILES, "fields"),
-        WORDS,
+        SAMPLED,
+        (*LOOP, "token_dropout"),
         training={**ENCODER, "metric": "f1"},
         data={"longest": 256},
     ),

@@ -205,6 +205,24 @@ class Plan(Part, frozen=True):
         ties = tuple(tie for tie in self.ties if kept(tie.keep) and kept(tie.share))
         return structs.replace(self, heads=heads, ties=ties)
 
+    def with_dropout(self, dropout: float | None = None, attention: float | None = None) -> Plan:
+        """The same with another dropout of embeddings and blocks, or of attention weights; no parameter changes."""
+        around = {} if dropout is None else {"dropout": dropout}
+        inside = {} if attention is None else {"dropout": attention}
+
+        def block(given: Block) -> Block:
+            attends = tuple(structs.replace(attend, **inside) for attend in given.attends)
+            return structs.replace(given, attends=attends, **around)
+
+        streams = tuple(
+            structs.replace(stream, embedding=structs.replace(stream.embedding, **around)) for stream in self.streams
+        )
+        steps = tuple(
+            structs.replace(step, blocks=tuple(map(block, step.blocks))) if isinstance(step, Step) else step
+            for step in self.steps
+        )
+        return structs.replace(self, streams=streams, steps=steps)
+
     def blocks(self) -> Iterator[tuple[int, str, Block]]:
         """(step, address, block) in order of execution; `target.3` is the fourth block of stream `target`."""
         count = {stream.name: 0 for stream in self.streams}

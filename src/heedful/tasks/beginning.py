@@ -19,6 +19,8 @@ from ..model.presets import plan
 from ..text.tokenizer import Tokenizer
 from .finding import find, load_tokenizer
 
+DROPOUT = ("dropout", "attention_dropout")  # what a recipe may change of a model to start from
+
 
 class Start(NamedTuple):
     """A finished model that a run begins from, without its weights."""
@@ -76,14 +78,15 @@ def warmup(training: Training) -> int:
 
 
 def planned(recipe: Recipe, vocab: int, start: Plan | None = None, **sizes: int) -> Plan:
-    """The plan of the recipe's [model] for a vocabulary; that of the model it starts from where it says nothing.
+    """The plan of the recipe's [model] for a vocabulary; or that of the model to start from, with the recipe's dropout.
 
     UserError if learned positions are fewer than `data.longest` asks for.
     """
     if start is not None:
-        if recipe.model:
-            raise UserError("with a model to start from, [model] is its own: leave [model] and --preset out")
-        built = start
+        if others := [key for key in recipe.model if key not in DROPOUT]:
+            named = ", ".join("--preset" if key == "preset" else f"model.{key}" for key in others)
+            raise UserError(f"with a model to start from, [model] is its own, but for dropout: leave {named} out")
+        built = start.with_dropout(*(recipe.model.get(key) for key in DROPOUT))
     else:
         options = dict(recipe.model)
         for given in ("vocab", "target_vocab"):

@@ -24,16 +24,18 @@ class Readable(Protocol):
 
 def answer_lines(
     lines: Readable, out: BinaryIO, answer: Callable[[Sequence[str]], Sequence[str]], name: str = "standard input"
-) -> None:
-    """Write what `answer` says to the lines of a stream, a line for each; the last has an end only if it had one.
+) -> bool:
+    """Write what `answer` says to the lines of a stream, a line for each; the last has an end only if it had one, and
+    whether it had none is returned.
 
     Bytes that are not UTF-8 are read as U+FFFD. UserError for a line of more than LONGEST_LINE bytes, after the lines
     before it are answered.
     """
-    number = 0
+    number, open_end = 0, False
     for some in arriving(lines, LINES_AT_A_TIME):
         if not number:
             some[0] = some[0].removeprefix(MARK)
+        open_end = not some[-1].endswith(b"\n")
         good = next((place for place, line in enumerate(some) if not fits(line)), len(some))
         texts = [line.rstrip(b"\r\n").decode("utf-8", "replace") for line in some[:good]]
         for line, said in zip(some, answer(texts) if texts else (), strict=False):
@@ -42,6 +44,16 @@ def answer_lines(
         number += good
         if good < len(some):
             raise UserError(f"{name}:{number + 1}: the line is longer than {LONGEST_LINE} bytes; cut it into several")
+    return open_end
+
+
+def answer_files(files: Sequence[Path], out: BinaryIO, answer: Callable[[Sequence[str]], Sequence[str]]) -> None:
+    """`answer_lines` for files one after another; each begins on a line of its own."""
+    open_end = False
+    for path in files:
+        out.write(b"\n" if open_end else b"")
+        with opened(path) as lines:
+            open_end = answer_lines(lines, out, answer, str(path))
 
 
 def require(path: Path) -> None:

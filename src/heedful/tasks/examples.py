@@ -1,0 +1,66 @@
+"""Labelled examples in a run's folder: what classifiers and taggers prepare alike.
+
+There are "tokenizer.json", the tables "train" and "dev" of word numbers, and "spellings", written last, which say that
+everything is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+from ..config import Recipe
+from ..data.shards import key_of
+from ..data.spelled import Spelled, Words, open_spellings, save_spellings
+from ..data.table import Table
+from ..data.texts import READ_FOR_TOKENIZER, kept_tokenizer
+from ..text.tokenizer import Tokenizer, train_tokenizer
+
+TABLES = ("train", "dev", "spellings")
+
+
+def key_for(recipe: Recipe, start: Tokenizer | None, **settings: object) -> str:
+    """A hash of everything the examples are made from: files, tokenizer, and what the task reads them by."""
+    data = recipe.data
+    files = [Path(file) for file in (*data.train, *data.dev, *data.test)]
+    common = {
+        "tokenizer": str(recipe.tokenizer), "share": data.dev_share, "longest": data.longest, "seed": recipe.seed,
+        "files": [len(data.train), len(data.dev)], "start": start.fingerprint if start else "",
+    }  # fmt: skip
+    return key_of(files, [], {**common, **settings})
+
+
+def made(folder: Path, key: str) -> bool:
+    """Whether everything is there."""
+    return all(Table.reuse(folder / f"{name}.safetensors", key) is not None for name in TABLES)
+
+
+def tokenizer_for(recipe: Recipe, folder: Path, key: str, start: Tokenizer | None, texts: Iterable[str]) -> Tokenizer:
+    """The tokenizer of the model to start from, or one trained on the texts; in the folder as well."""
+    if start is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        start.save(folder / "tokenizer.json")
+        return start
+    chosen = recipe.tokenizer
+    assert chosen.size is not None, "the recipe is completed before data is prepared"
+    size, some = chosen.size, islice(texts, READ_FOR_TOKENIZER)
+    return kept_tokenizer(
+        folder, key, lambda: train_tokenizer(some, chosen.kind, size, chosen.lowercase, chosen.digits)
+    )
+
+
+def finish(recipe: Recipe, folder: Path, key: str, words: Words) -> None:
+    """Write the spellings of the words that the tables number."""
+    save_spellings(folder / "spellings.safetensors", words.spellings(recipe.tokenizer, recipe.seed), key)
+
+
+def opened(folder: Path, name: str, recipe: Recipe) -> Spelled:
+    """A table with its spellings, as training reads it."""
+    table, spellings = Table.open(folder / f"{name}.safetensors"), open_spellings(folder / "spellings.safetensors")
+    return Spelled(table, spellings, recipe.data.longest, recipe.seed, recipe.training.token_dropout)
+
+
+def told(notes: Iterable[tuple[str, str]]) -> list[str]:
+    """Rows about the data as a line."""
+    return ["data: " + "; ".join(f"{what} {count}" for what, count in notes)]
