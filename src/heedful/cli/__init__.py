@@ -20,6 +20,7 @@ COMMANDS = (
     "train",
     "resume",
     "translate",
+    "answer",
     "evaluate",
     "score",
     "report",
