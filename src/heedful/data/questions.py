@@ -74,12 +74,15 @@ def read_questions(path: Path, drop: Drop | None = None, answers: bool = True) -
 
 
 def hold_out(questions: list[Question], share: float) -> tuple[list[Question], list[Question]]:
-    """Questions to train on and, of the last articles (or contexts, where there are no articles), those held out."""
-    group = lambda one: one.article or one.context
-    groups = list(dict.fromkeys(map(group, questions)))
-    kept = set(groups[: min(len(groups) - 1, round(len(groups) * (1 - share)))])
-    train = [one for one in questions if group(one) in kept]
-    return train, [one for one in questions if group(one) not in kept]
+    """Questions to train on, and those of the last articles (of the last contexts, where there is but one article).
+
+    No context is in both; either is empty where all questions are about one.
+    """
+    several = len({one.article for one in questions}) > 1
+    groups = list(dict.fromkeys((one.article if several else one.context) for one in questions))
+    kept = set(groups[: max(1, min(len(groups) - 1, round(len(groups) * (1 - share))))])
+    inside = lambda one: (one.article if several else one.context) in kept
+    return [one for one in questions if inside(one)], [one for one in questions if not inside(one)]
 
 
 def _nowhere(why: str, where: str, what: str) -> None:

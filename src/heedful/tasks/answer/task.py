@@ -122,7 +122,7 @@ def _questions(recipe: Recipe, drop: Any) -> tuple[list[Question], list[Question
     else:
         train, dev = hold_out(train, data.dev_share)
     if not dev:
-        named = ", ".join(data.dev) or f"{', '.join(data.train)}: all of one article or context"
+        named = ", ".join(data.dev) or f"{', '.join(data.train)}: all about one context"
         raise UserError(f"{named}: no questions are left for validation; give others with --dev")
     return train, dev
 
