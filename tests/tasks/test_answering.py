@@ -283,7 +283,7 @@ def test_without_dev_files_and_with_squad_1(tmp_path: Path, capsys: pytest.Captu
     path.write_text(json.dumps(tree), "utf-8")
     done = run(tmp_path / "run", [*settings, "data.dev=[]", "data.dev_share=0.25", f'data.test=["{path}"]'], steps=2)
     told = capsys.readouterr().err
-    assert "dev: questions: 10" in told
+    assert "dev: 10 questions in " in told
     assert "not at its answer_start: 1; the first: " in told
     assert "train.json: data[0].paragraphs[0].qas[0]" in told
     assert load(done).threshold is None, "every question has an answer, so one is always given"
@@ -363,6 +363,7 @@ def test_lines_of_json(finished: Path) -> None:
         (["Where?"], {"context": Path("none.txt")}, "none.txt: cannot be read"),
         (["Where?"], {"context": Path("x"), "text": "x"}, "leave one of them out"),
         ([], {"context": Path("-")}, "give them as arguments"),
+        (["Where?"], {"text": TEXT, "threshold": float("nan")}, "--threshold is not a number"),
         (["Where?"], {"files": [Path("q.json")]}, "has its own contexts"),
         ([], {"files": [Path("none.json")]}, "none.json: no such file"),
         ([], {"stdin": b"\n"}, "standard input:1: the line is empty; without --context each line is"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -68,6 +69,8 @@ def call(
         raise UserError("--questions FILE has its own contexts; leave QUESTION, --context and --text out")
     if questions and context is None and text is None:
         raise UserError('a question needs a text to look in: --context FILE or --text "..."')
+    if threshold is not None and math.isnan(threshold):
+        raise UserError("--threshold is not a number; give null odds, inf to answer always, or leave it out")
     asked = [question for file in files for question in read_questions(resolve(file, root), answers=False)]
     given = text if context is None else _read(context, lines)
     if str(context) == "-" and not questions:

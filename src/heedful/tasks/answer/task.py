@@ -100,7 +100,12 @@ def _prepare(recipe: Recipe, folder: Path, key: str, tokenizer: Tokenizer | None
     rows.append(("rows of training", f"{len(table):,}"))
     rows.append(("tokens in them", f"{int(table.lengths('text').sum()):,}"))
     rows.append(("answers that end inside a token", f"{_inexact(train, contexts):,}"))
-    lines = [f"{name}: {figure}" for name, figure in rows]
+    lines = [
+        f"{name}: {len(some):,} questions in {len({one.context for one in some}):,} contexts, "
+        f"{sum(not one.answers for one in some):,} without an answer"
+        for name, some in (("train", train), ("dev", dev))
+    ]
+    lines.append(f"rows: {len(table):,}, of {int(table.lengths('text').sum()):,} tokens")
     lines += [
         f"left out: {why}: {len(told):,}; the first: {told[0]['where']}: {told[0]['source']}"
         for why, told in dropped.items()
