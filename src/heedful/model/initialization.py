@@ -30,7 +30,8 @@ def initial(plan: Plan, name: str, shape: tuple[int, ...], generator: torch.Gene
 
     - every norm weight 1, every bias 0;
     - "transformer": Xavier-uniform matrices, embeddings N(0, 1 / width) as in the authors' code;
-    - "bert": truncated N(0, 0.02) throughout (Devlin et al. 2019);
+    - "bert": truncated N(0, 0.02) throughout (Devlin et al. 2019), in models narrower than BERT-base's 768 wider as
+      the root of the width: queries and keys there would be so short that attention takes thousands of steps to wake;
     - "gpt2": N(0, 0.02), positions N(0, 0.01), projections into the residual scaled by 1 / sqrt(how many there are)
       (Radford et al. 2019, 2.3).
     """
@@ -45,7 +46,8 @@ def initial(plan: Plan, name: str, shape: tuple[int, ...], generator: torch.Gene
     if plan.initialization == "transformer":
         return _normal(shape, generator, shape[1] ** -0.5) if embedding else _xavier(shape, generator)
     if plan.initialization == "bert":
-        return _truncated(shape, generator, 0.02)
+        width = min(stream.width for stream in plan.streams)
+        return _truncated(shape, generator, 0.02 * max(1.0, math.sqrt(768 / width)))
     if leaf[0] == "positions":
         return _normal(shape, generator, 0.01)
     residual = leaf[0] == "output" and not name.startswith("heads.")
