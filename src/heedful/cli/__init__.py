@@ -23,6 +23,7 @@ COMMANDS = (
     "fill",
     "classify",
     "tag",
+    "answer",
     "embed",
     "search",
     "evaluate",
