@@ -9,8 +9,8 @@ case of five, else a circle, a square or a triangle in blue, green or red; its r
 colour off by up to a fifth. It asks nothing but the questions given, each as often, and half of the time with the
 answer yes where a question has one. `--hold-out N` keeps every example of N questions apart, to judge a model by how
 it does on questions it never saw. `convert` turns NAME.input.npy, NAME.query_str.txt and NAME.output into the same
-form: OUT/NAME.jsonl (picture, question, answer) and OUT/NAME/*.png. `check` reads the cells back from the pixels and
-compares our answers with theirs.
+form: OUT/NAME.jsonl (picture, question, answer) and OUT/NAME.npy, the pictures. `check` reads the cells back from the
+pixels and compares our answers with theirs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 Array = npt.NDArray[np.int64]
 Masks = npt.NDArray[np.bool_]
@@ -137,11 +136,11 @@ def make(arguments: argparse.Namespace) -> None:
     shapes, colours = scenes(arguments.scenes, random)
     answers = np.stack([answer(question, shapes, colours) for question in questions], 1)
     chosen, which = asked(answers, arguments.examples, random)
-    _save_pictures(arguments.out / "scenes", drawn(shapes, colours, random))
+    _save_pictures(arguments.out / "scenes.npy", drawn(shapes, colours, random))
     for name, kept in (("train", False), ("unseen", True)):
         rows = [
             {
-                "picture": f"scenes/{scene:06}.png",
+                "picture": f"scenes.npy#{scene}",
                 "question": questions[question],
                 "answer": "yes" if answers[scene, question] else "no",
             }
@@ -164,10 +163,9 @@ def given(stem: Path) -> tuple[npt.NDArray[np.uint8], list[str], list[bool]]:
 def convert(arguments: argparse.Namespace) -> None:
     pictures, questions, answers = given(arguments.stem)
     name = arguments.stem.name
-    # The files hold blue first.
-    _save_pictures(arguments.out / name, pictures)
+    _save_pictures(arguments.out / f"{name}.npy", pictures)
     rows = [
-        {"picture": f"{name}/{number:06}.png", "question": question, "answer": "yes" if yes else "no"}
+        {"picture": f"{name}.npy#{number}", "question": question, "answer": "yes" if yes else "no"}
         for number, (question, yes) in enumerate(zip(questions, answers, strict=True))
     ]
     _save_examples(arguments.out / f"{name}.jsonl", rows)
@@ -180,10 +178,9 @@ def check(arguments: argparse.Namespace) -> None:
     print(f"{arguments.stem}: {sum(map(bool.__eq__, map(bool, ours), answers))} of {len(answers)} answers agree")
 
 
-def _save_pictures(folder: Path, pictures: npt.NDArray[np.uint8]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, picture in enumerate(pictures):
-        Image.fromarray(picture[..., ::-1]).save(folder / f"{number:06}.png")  # the files hold blue first
+def _save_pictures(path: Path, pictures: npt.NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, pictures[..., ::-1])  # red first, as everywhere else
 
 
 def _save_examples(path: Path, rows: list[dict[str, str]]) -> None:

@@ -20,6 +20,7 @@ COMMANDS = (
     "train",
     "resume",
     "translate",
+    "ask",
     "evaluate",
     "score",
     "report",

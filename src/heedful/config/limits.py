@@ -22,6 +22,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "data.longest": (2, 100_000),
     "data.placeholders": (0.0, 1.0),
     "data.temperature": (1.0, 10**6),
+    "data.answers": (2, 1_000_000),
     "data.dev_share": (0.0, 0.9),
     "data.stride": (1, 100_000),
     "data.longest_question": (1, 100_000),

@@ -43,6 +43,7 @@ MEANINGS = {
     "data.fields": "Columns (by header, or counted from 1) or keys to read, in the task's order; empty: its own names.",
     "data.labels": "One label an example, several (separated by commas), or a number to be predicted.",
     "data.label_until": "A label ends before this; empty: it is whole.",
+    "data.answers": "Most answers that are told apart: those that training has most often.",
     "data.stride": "Tokens from one window of a long text to the next.",
     "data.longest_question": "A question is cut after so many tokens.",
     "data.longest_answer": "Answers have at most so many tokens.",

@@ -55,6 +55,7 @@ class Data(Section, frozen=True):
     fields: tuple[str, ...] = ()
     labels: Literal["one", "several", "number"] = "one"
     label_until: str = ""
+    answers: int = 3129
     stride: int = 128
     longest_question: int = 64
     longest_answer: int = 30

@@ -157,7 +157,7 @@ TASKS: dict[str, TaskKeys] = {
     "ask": _task(
         "vilbert-tiny",
         "two-streams",
-        (*FILES, "fields", "labels"),
+        (*FILES, "fields", "labels", "answers"),
         WORDS,
         LOOP,
         PICTURES,

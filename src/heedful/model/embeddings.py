@@ -111,8 +111,12 @@ class PictureEmbedding(nn.Module):
 
     def forward(self, given: RegionInput | PatchInput) -> Tensor:
         """[regions, width]."""
-        seen = self.pixels(given.pixels) if isinstance(given, PatchInput) else self.features(given.features)
-        states: Tensor = seen + self.box(given.boxes)
+        exact = self.box.weight.dtype  # data come in fp32; the working copy of the weights may be bf16
+        if isinstance(given, PatchInput):
+            seen = self.pixels(given.pixels.to(exact))
+        else:
+            seen = self.features(given.features.to(exact))
+        states: Tensor = seen + self.box(given.boxes.to(exact))
         if self.norm is not None:
             states = self.norm(states)
         return dropout(states, self.drop, self.training)
