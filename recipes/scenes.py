@@ -6,9 +6,9 @@
 
 `make` draws scenes as Andreas et al. (2016, "Neural Module Networks", 4) did: 3 x 3 cells on black, each empty in one
 case of five, else a circle, a square or a triangle in blue, green or red; its radius is 2.5 or 3.75 pixels and its
-colour off by up to a fifth. It asks nothing but the questions given, each as often, and half of the time with the
-answer yes where a question has one. `--hold-out N` keeps every example of N questions apart, to judge a model by how
-it does on questions it never saw. `convert` turns NAME.input.npy, NAME.query_str.txt and NAME.output into the same
+colour off by up to a fifth. It asks nothing but the questions given, short and long ones as often, and half of the time
+with the answer yes where a question has one. `--hold-out N` keeps every example of N questions apart, to judge a model
+by how it does on questions it never saw. `convert` turns NAME.input.npy, NAME.query_str.txt and NAME.output into the same
 form: OUT/NAME.jsonl (picture, question, answer) and OUT/NAME.npy, the pictures. `check` reads the cells back from the
 pixels and compares our answers with theirs.
 """
@@ -41,13 +41,18 @@ def answer(question: str, shapes: Array, colours: Array) -> Masks:
     "is a circle left of above a red shape": is a circle in a cell left of one above a red shape. Left, right, above and
     below are the neighbouring cell.
     """
-    words = [word for word in question.split() if word not in ("a", "of", "shape")]
+    words = _words(question)
     if len(words) < 3 or words[0] != "is":
         raise ValueError(f"not a question about scenes: {question!r}")
     there = _has(words[-1], shapes, colours)
     for move in reversed(words[2:-1]):
         there = _moved(there, *MOVES[move])
     return (_has(words[1], shapes, colours) & there).any((1, 2))
+
+
+def _words(question: str) -> list[str]:
+    """Those that mean something: is, a property, moves, another property."""
+    return [word for word in question.split() if word not in ("a", "of", "shape")]
 
 
 def _has(word: str, shapes: Array, colours: Array) -> Masks:
@@ -113,17 +118,21 @@ def seen(pictures: npt.NDArray[np.uint8]) -> tuple[Array, Array]:
     return np.where(filled, shapes, EMPTY), np.where(filled, cells.sum((-2, -3)).argmax(-1), EMPTY)
 
 
-def asked(answers: Masks, count: int, random: np.random.Generator) -> tuple[Array, Array]:
-    """`count` pairs (scene, question) from answers [scenes, questions]; each question as often, half of them yes."""
-    questions = random.permutation(np.arange(count) % answers.shape[1])
+def asked(questions: list[str], answers: Masks, count: int, random: np.random.Generator) -> tuple[Array, Array]:
+    """`count` pairs (scene, question) from answers [scenes, questions]: questions of each length as often, each of a
+    length as often, half of them yes where that is ever so."""
+    lengths = np.array([len(_words(question)) for question in questions])
+    known, sizes = np.unique(lengths, return_counts=True)
+    share = 1 / (len(known) * sizes[np.searchsorted(known, lengths)])
+    which = random.choice(len(questions), count, p=share)
     wanted = random.random(count) < 0.5
     chosen = np.zeros(count, np.int64)
-    for question in range(answers.shape[1]):
+    for question in range(len(questions)):
         for yes in (False, True):
-            places = np.flatnonzero((questions == question) & (wanted == yes))
+            places = np.flatnonzero((which == question) & (wanted == yes))
             fit = np.flatnonzero(answers[:, question] == yes)
             chosen[places] = random.choice(fit if len(fit) else len(answers), len(places))
-    return chosen, questions
+    return chosen, which
 
 
 # ---- files ---------------------------------------------------------------------------------------------------------
@@ -135,7 +144,7 @@ def make(arguments: argparse.Namespace) -> None:
     held = set(random.permutation(len(questions))[: arguments.hold_out].tolist())
     shapes, colours = scenes(arguments.scenes, random)
     answers = np.stack([answer(question, shapes, colours) for question in questions], 1)
-    chosen, which = asked(answers, arguments.examples, random)
+    chosen, which = asked(questions, answers, arguments.examples, random)
     _save_pictures(arguments.out / "scenes.npy", drawn(shapes, colours, random))
     for name, kept in (("train", False), ("unseen", True)):
         rows = [

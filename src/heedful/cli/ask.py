@@ -26,11 +26,11 @@ def ask(
     ],
     questions: Annotated[
         list[str] | None,
-        typer.Argument(metavar="QUESTION", help="One or several; default: standard input, one a line."),
+        typer.Argument(metavar="QUESTION", help="One or several; default: standard input."),
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option("-m", "--model", metavar="RUN", help="Of a run or a model. Default: the last run here."),
+        typer.Option("-m", "--model", metavar="RUN", help="A run or a model; default: the last run."),
     ] = None,
     second: Annotated[
         Path | None, typer.Option(metavar="PICTURE", help="Ask about two pictures; this one is on the right.")

@@ -86,7 +86,7 @@ def _told(run: Run, found: Sequence[Scored], own: Sequence[Section] = ()) -> Tol
         use='heedful ask -m MODEL picture.png "a question"',
         limits=[
             "It gives one of the answers it was trained on, whatever it is asked.",
-            "It knows pictures and questions like those it was trained on; elsewhere it guesses, and may be sure of it.",
+            "It knows pictures and questions like those it was trained on; elsewhere it guesses, and may be sure.",
         ],
         data=[(name, said) for name, _, said in (line.partition(": ") for line in lines)],
         sources=lines,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ...look import render
 from ...look.render import Section
-from ..evaluated import Evaluated, Rows
+from ..evaluated import Evaluated
 from .asker import Answered, Asker
 from .examples import Answers, Example, credits_of
 
@@ -120,14 +120,3 @@ def _row(one: Judged, known: bool) -> tuple[str, ...]:
 
 def _short(name: str) -> str:
     return name.rsplit("/", 1)[-1]
-
-
-def scores(judged: Sequence[Judged]) -> Rows:
-    """For the page about a run and the card."""
-    rows = [("accuracy", f"{_mean(judged):.1%}", f"{len(judged):,} questions")]
-    kinds = _kinds(judged)
-    if len(kinds) > 1:
-        rows += [
-            (f"accuracy, {name}", f"{_mean(some):.1%}", f"{len(some):,} questions") for name, some in kinds.items()
-        ]
-    return rows
