@@ -20,6 +20,7 @@ COMMANDS = (
     "train",
     "resume",
     "translate",
+    "match",
     "evaluate",
     "score",
     "report",
