@@ -20,7 +20,11 @@ COMMANDS = (
     "train",
     "resume",
     "translate",
+<<<<<<< HEAD
     "ask",
+=======
+    "match",
+>>>>>>> match
     "evaluate",
     "score",
     "report",

@@ -104,6 +104,20 @@ class Masking(Section, frozen=True):
     regions: float = 0.15
 
 
+class Matching(Section, frozen=True):
+    """What matching learns, and how much each counts (0: not at all): likeness of whole captions and pictures before
+    the streams meet (`contrast`); whether a pair belongs together after it (`alignment`), beside as many `negatives`
+    for each pair, of which a share is `hard` (they share a word); hidden words (`text`) and patches (`regions`)."""
+
+    contrast: float = 1.0
+    alignment: float = 1.0
+    text: float = 1.0
+    regions: float = 1.0
+    negatives: int = 1
+    hard: float = 0.5
+    sharpness: float = 20.0
+
+
 class Pictures(Section, frozen=True):
     """How pictures become patches: scaled to `size` [height, width], cut into squares of `edge` pixels; or a file of
     `features`. In training they are moved by up to `shift` pixels and mirrored, if that changes no answer."""
@@ -201,6 +215,7 @@ class Recipe(Section, frozen=True):
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
     masking: Masking = field(default_factory=Masking)
     pictures: Pictures = field(default_factory=Pictures)
+    matching: Matching = field(default_factory=Matching)
     model: dict[str, Any] = field(default_factory=dict)
     training: Training = field(default_factory=Training)
     decoding: Decoding = field(default_factory=Decoding)
@@ -221,6 +236,7 @@ SECTIONS = {
     "tokenizer": Tokenizer,
     "masking": Masking,
     "pictures": Pictures,
+    "matching": Matching,
     "training": Training,
     "decoding": Decoding,
     "card": Card,

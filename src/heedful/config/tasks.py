@@ -150,7 +150,11 @@ TASKS: dict[str, TaskKeys] = {
         (*FILES, "fields"),
         WORDS,
         LOOP,
-        {**PICTURES, "masking": ("share", "whole_words", "regions")},
+        {
+            **PICTURES,
+            "masking": ("share", "whole_words", "regions"),
+            "matching": ("contrast", "alignment", "text", "regions", "negatives", "hard", "sharpness"),
+        },
         training={**ENCODER, "metric": "recall"},
         data={"longest": 64},
     ),

@@ -89,7 +89,7 @@ def _from_file(one: Reference, size: tuple[int, int] | None) -> Pixels:
                 width, height = image.size
                 if width * height > MOST_PIXELS:
                     raise UserError(
-                        f"{one.where}: {one.name}: {width} x {height} pixels, more than {MOST_PIXELS:,}; make it smaller"
+                        f"{one.where}: {one.name}: {width} x {height} pixels, over {MOST_PIXELS:,}; make it smaller"
                     )
                 if image.format == "JPEG" and size is not None:
                     image.draft("RGB", (2 * size[1], 2 * size[0]))  # decodes no more than is needed

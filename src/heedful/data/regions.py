@@ -1,9 +1,10 @@
 """The user's own picture features: for each picture vectors of its regions with their boxes, made by some encoder.
 
-A .safetensors or .npz file holds, for a picture that records call NAME, "NAME/features" [n, d], "NAME/boxes" [n, 4 or 5]
-(x1, y1, x2, y2 in 0 .. 1, and the share of the area) and, if the encoder knows classes, "NAME/classes" [n, c] (chances).
-It names the encoder that made them: safetensors in its metadata under "encoder", .npz in an entry "encoder". Features of
-two encoders have nothing to do with each other, so a model refuses those of another than it was trained with.
+A .safetensors or .npz file holds, for a picture that records call NAME, "NAME/features" [n, d], "NAME/boxes"
+[n, 4 or 5] (x1, y1, x2, y2 in 0 .. 1, and the share of the area) and, if the encoder knows classes, "NAME/classes"
+[n, c] (chances). It names the encoder that made them: safetensors in its metadata under "encoder", .npz in an entry
+"encoder". Features of two encoders have nothing to do with each other, so a model refuses those of another than it was
+trained with.
 """
 
 from __future__ import annotations

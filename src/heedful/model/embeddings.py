@@ -111,12 +111,13 @@ class PictureEmbedding(nn.Module):
 
     def forward(self, given: RegionInput | PatchInput) -> Tensor:
         """[regions, width]."""
-        exact = self.box.weight.dtype  # data come in fp32; the working copy of the weights may be bf16
-        if isinstance(given, PatchInput):
-            seen = self.pixels(given.pixels.to(exact))
-        else:
-            seen = self.features(given.features.to(exact))
-        states: Tensor = seen + self.box(given.boxes.to(exact))
+        kind = self.box.weight.dtype  # pictures come in fp32, whatever the model computes in
+        seen = (
+            self.pixels(given.pixels.to(kind))
+            if isinstance(given, PatchInput)
+            else self.features(given.features.to(kind))
+        )
+        states: Tensor = seen + self.box(given.boxes.to(kind))
         if self.norm is not None:
             states = self.norm(states)
         return dropout(states, self.drop, self.training)

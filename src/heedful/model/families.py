@@ -259,8 +259,8 @@ def two_streams(
     is the number of text positions; `features` and `regions` are the sizes of a region's vector and of the detector's
     classes. With an `edge` the picture is cut into patches of edge x edge pixels instead, as ViLT's (Kim et al. 2021,
     3.1), each with its box. Pre-norm streams, which train from nothing more easily, are normalised before the other one
-    reads them, and at their ends. We leave out the two projections per co-attention layer that the official code holds and
-    never uses.
+    reads them, and at their ends. We leave out the two projections per co-attention layer that the official code holds
+    and never uses.
     """
     normal = Norm(eps=eps)
     around: dict[str, Any] = {"norm": normal, "place": place, "dropout": dropout}

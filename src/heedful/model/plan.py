@@ -160,7 +160,8 @@ class Head(Part, frozen=True):
     `objective` "classes" is cross-entropy over `outputs`; "distribution" the KL divergence from a given distribution
     (ViLBERT's masked regions); "several" a yes or no for each output; "values" half the squared error; "span" a first
     and a last token of the row; "contrast" likeness to a partner, whose cosines are multiplied by `sharpness`: the
-    second half of the rows, or the same rows of a second stream.
+    second half of the rows, or the same rows of a second stream. `before` is the step before which the head reads the
+    streams; None: after the last.
     """
 
     name: str
@@ -172,6 +173,7 @@ class Head(Part, frozen=True):
     bias: bool = False
     scale: float = 1.0
     objective: Literal["classes", "distribution", "several", "values", "span", "contrast"] = "classes"
+    before: int | None = None
     sharpness: float = 20.0
     dropout: float = 0.0
 
@@ -197,6 +199,14 @@ class Plan(Part, frozen=True):
             if stream.name == name:
                 return stream
         raise ValueError(f"the plan has no stream {name!r}; it has {', '.join(s.name for s in self.streams)}")
+
+    @property
+    def apart(self) -> int:
+        """How many steps run before any stream reads another: until there, each can be encoded alone."""
+        for number, step in enumerate(self.steps):
+            if isinstance(step, Step) and any(a.stream != one.stream for one in step.blocks for a in one.attends):
+                return number
+        return len(self.steps)
 
     def with_heads(self, *heads: Head) -> Plan:
         """The same trunk under other heads; ties with heads that are gone go with them."""
