@@ -8,9 +8,11 @@
 case of five, else a circle, a square or a triangle in blue, green or red; its radius is 2.5 or 3.75 pixels and its
 colour off by up to a fifth. It asks nothing but the questions given, short and long ones as often, and half of the time
 with the answer yes where a question has one. `--hold-out N` keeps every example of N questions apart, to judge a model
-by how it does on questions it never saw. `convert` turns NAME.input.npy, NAME.query_str.txt and NAME.output into the same
-form: OUT/NAME.jsonl (picture, question, answer) and OUT/NAME.npy, the pictures. `check` reads the cells back from the
-pixels and compares our answers with theirs.
+by how it does on questions it never saw.
+
+`convert` turns NAME.input.npy, NAME.query_str.txt and NAME.output into the same form: OUT/NAME.jsonl (picture,
+question, answer) and OUT/NAME.npy, the pictures. `check` reads the cells back from the pixels and compares our answers
+with theirs.
 """
 
 from __future__ import annotations

@@ -20,11 +20,8 @@ COMMANDS = (
     "train",
     "resume",
     "translate",
-<<<<<<< HEAD
-    "ask",
-=======
     "match",
->>>>>>> match
+    "ask",
     "evaluate",
     "score",
     "report",

@@ -82,6 +82,7 @@ MODEL_LIMITS: dict[str, tuple[float, float]] = {
     "decoder_layers": (1, 1000),
     "picture_layers": (1, 1000),
     "offset": (0, 1000),
+    "picture_capacity": (0, 100_000),
     "segments": (0, 1000),
     "eps": (1e-30, 1.0),
     "dropout": (0.0, 0.99),

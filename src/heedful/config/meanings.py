@@ -155,6 +155,8 @@ MEANINGS = {
     "model.co_heads": "Attention heads where the streams attend to each other.",
     "model.text_before": "Before which of the text's layers the streams meet, ...",
     "model.picture_before": "... and before which of the picture's.",
+    "model.picture_capacity": "Positions of patches that are learned, besides their boxes; 0: none.",
+    "model.initialization": "bert: normal of deviation 0.02; transformer: by the matrix's size, better for small ones.",
     "model.tie": "Which of both embeddings and the output are one matrix; target: the target's and the output.",
 }
 # Sizes that data and tokenizer say.

@@ -243,6 +243,7 @@ def two_streams(
     regions: int = 1601,
     edge: int | None = None,
     channels: int = 3,
+    picture_capacity: int = 0,
     co_width: int = 1024,
     co_heads: int = 8,
     text_before: tuple[int, ...] = (6, 7, 8, 9, 10, 11),
@@ -252,15 +253,16 @@ def two_streams(
     eps: float = 1e-12,
     dropout: float = 0.1,
     attention_dropout: float = 0.1,
+    initialization: Literal["transformer", "bert"] = "bert",
 ) -> Plan:
     """ViLBERT (Lu et al. 2019, 3.1): `text` and `picture`, joined by co-attention before the layers named.
 
     A co-attention step holds two blocks; each attends to the other stream as it was when the step began. `capacity`
     is the number of text positions; `features` and `regions` are the sizes of a region's vector and of the detector's
     classes. With an `edge` the picture is cut into patches of edge x edge pixels instead, as ViLT's (Kim et al. 2021,
-    3.1), each with its box. Pre-norm streams, which train from nothing more easily, are normalised before the other one
-    reads them, and at their ends. We leave out the two projections per co-attention layer that the official code holds
-    and never uses.
+    3.1), each with its box, and with `picture_capacity` learned positions. Pre-norm streams, which train from nothing
+    more easily, are normalised before the other one reads them, and at their ends. We leave out the two projections per
+    co-attention layer that the official code holds and never uses.
     """
     normal = Norm(eps=eps)
     around: dict[str, Any] = {"norm": normal, "place": place, "dropout": dropout}
@@ -292,7 +294,7 @@ def two_streams(
     )
     seen: Regions | Patches = Regions(features=features, norm=normal, dropout=dropout)
     if edge is not None:
-        seen = Patches(edge=edge, channels=channels, norm=normal, dropout=dropout)
+        seen = Patches(edge=edge, channels=channels, capacity=picture_capacity, norm=normal, dropout=dropout)
     pool = Pool(width=co_width, activation="relu")
     region = Head(
         name="masked_region",
@@ -320,7 +322,7 @@ def two_streams(
             pooled_label("alignment", ("text", "picture"), 2, dropout),
         ),
         ties=(Tie(keep="text.embedding.tokens.weight", share="heads.masked_token.output.weight"),),
-        initialization="bert",
+        initialization=initialization,
     )
 
 

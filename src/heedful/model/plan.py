@@ -125,11 +125,16 @@ class Regions(Part, frozen=True, tag="regions"):
 
 
 class Patches(Part, frozen=True, tag="patches"):
-    """Square picture patches of `edge` x `edge` pixels, projected, with their box as in Regions."""
+    """Square picture patches of `edge` x `edge` pixels, projected, with their box as in Regions.
+
+    `capacity` positions are learned besides (ViT: Dosovitskiy et al. 2021, 3.1): a sum of boxes alone cannot say "the
+    patch beside this one" before a layer has bent it.
+    """
 
     edge: int
     channels: int = 3
     box: int = 5
+    capacity: int = 0
     norm: Norm | None = Norm()
     dropout: float = 0.0
 

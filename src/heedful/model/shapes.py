@@ -34,6 +34,8 @@ def _embedding(stream: Stream) -> Shapes:
         is_patch = isinstance(embedding, Patches)
         yield from _linear(f"{address}.{'pixels' if is_patch else 'features'}", width, _seen(embedding))
         yield from _linear(f"{address}.box", width, embedding.box)
+        if isinstance(embedding, Patches) and embedding.capacity:
+            yield f"{address}.positions.weight", (embedding.capacity, width)
     yield from _norm(f"{address}.norm", embedding.norm, width)
 
 
