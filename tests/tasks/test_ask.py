@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import heedful
 from heedful import UserError
+from heedful.cli import app
 from heedful.config import parse_recipe
 from heedful.data.patches import boxes_of
 from heedful.model import hardware
@@ -205,11 +208,11 @@ def test_an_answer_that_training_never_had_is_wrong_and_told(
     odd = [json.dumps({**json.loads(row), "answer": "perhaps"}) for row in rows[:2]]
     path = tmp_path / "dev.jsonl"
     path.write_text("\n".join([*odd, *rows[2:]]) + "\n")
-    found = finding.evaluate(folder / "run", [path], folder)
+    (tmp_path / "dev.npy").write_bytes((folder / "dev.npy").read_bytes())
+    found = finding.evaluate(folder / "run", [path])
     assert found.figures["unknown"] == 2
     assert found.figures["accuracy"] <= 0.5
     assert "counted as wrong" in found.text
-    (tmp_path / "dev.npy").write_bytes((folder / "dev.npy").read_bytes())
     assert train(parse_recipe({"task": "ask"}, settings(folder / "train.jsonl", path, 1)), tmp_path / "run") == 0
     assert "dev: 2 questions have answers that training has not" in capsys.readouterr().err
 
@@ -270,3 +273,55 @@ def test_numbers_are_not_predicted(folder: Path, tmp_path: Path) -> None:
     given = [*settings(folder / "train.jsonl", folder / "dev.jsonl", 1), 'data.labels="number"']
     with pytest.raises(UserError, match="not for ask"):
         train(parse_recipe({"task": "ask"}, given), tmp_path / "run")
+
+
+# ---- the command ---------------------------------------------------------------------------------------------------
+
+
+def run(*words: object, given: str = "") -> Any:
+    return CliRunner().invoke(app, ["ask", *map(str, words)], input=given)
+
+
+def test_ask_on_the_command_line(folder: Path) -> None:
+    model, picture = ("-m", folder / "run"), folder / "dev.npy#0"
+    alone = run(picture, "is it red", *model)
+    assert alone.exit_code == 0
+    word, chance = alone.stdout.rstrip("\n").split("\t")
+    assert word in ("yes", "no")
+    assert 0.5 <= float(chance) <= 1.0
+    both = run(picture, "is it red", "is it blue", *model, "--best", 2).stdout.split("\n")[:-1]
+    assert len(both) == 4  # two answers for each of two questions
+    told = json.loads(run(picture, "is it red", *model, "--json").stdout)
+    assert told["question"] == "is it red"
+    assert told["answer"] == word
+    assert set(told["answers"]) == {"yes", "no"}
+
+
+def test_lines_in_are_lines_out(folder: Path) -> None:
+    found = run(folder / "dev.npy#0", "-m", folder / "run", given="is it red\nis it blue\n")
+    assert len(found.stdout.split("\n")) == 3
+    gaps = run(folder / "dev.npy#0", "-m", folder / "run", given="is it red\n\nis it blue\n").stdout
+    assert gaps.split("\n")[1] == ""
+    assert len(gaps.split("\n")) == 4
+    table = run(folder / "dev.jsonl", "-m", folder / "run")
+    assert len(table.stdout.split("\n")) == 91
+    answers = [line.split("\t")[0] for line in table.stdout.split("\n")[:-1]]
+    wanted = [json.loads(line)["answer"] for line in (folder / "dev.jsonl").read_text().split("\n")[:-1]]
+    assert sum(map(str.__eq__, answers, wanted)) > 80
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["gone.png", "is it red"], "gone.png: no such picture"),
+        (["gone.png", " "], "the question is empty"),
+        (["dev.jsonl", "is it red"], "names its pictures and questions"),
+        (["dev.npy", "is it red"], "say which is the picture"),
+        (["dev.npy#100000", "is it red"], "no picture 100000"),
+    ],
+)
+def test_mistakes_are_a_line(folder: Path, words: list[str], said: str) -> None:
+    found = run(*(folder / words[0], *words[1:]), "-m", folder / "run")
+    assert found.exit_code == 2
+    assert said in found.stderr
+    assert found.stderr.count("\n") == 1

@@ -62,6 +62,9 @@ def ask(
     asker = load(model)
     shown = best or (5 if as_json else 1)
     for examples in _asked(picture, questions, second, fields):
+        if not examples:
+            print("{}" if as_json else "", flush=True)  # an empty line: lines in are lines out
+            continue
         found = asker.chances(examples, features, data)
         for one, chances in zip(examples, found, strict=True):
             _print(one.question, asker.answered(chances, shown), as_json)
@@ -83,7 +86,7 @@ def _asked(
         return
     for number, line in enumerate(stream_of(sys.stdin, "input", "a QUESTION"), 1):
         text = line.decode("utf-8", "replace").rstrip("\n").rstrip("\r")
-        yield [Example(pictures, text, (), f"standard input:{number}")]
+        yield [Example(pictures, text, (), f"standard input:{number}")] if text.strip() else []
 
 
 def _print(question: str, answered: Answered, as_json: bool) -> None:

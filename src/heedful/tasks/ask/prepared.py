@@ -37,6 +37,10 @@ class Prepared(NamedTuple):
     train: Table
     dev: Table
 
+    def longest_picture(self, table: Table) -> int:
+        """Most rows of the picture stream that an example of a table has."""
+        return int(self.gallery.lengths.max()) * int(table.lengths("picture").max())
+
 
 def prepare(recipe: Recipe, folder: Path) -> list[str]:
     """Make the run's data in `folder`, or find it there; lines about it."""

@@ -15,7 +15,7 @@ from ...data.patches import require_fit
 from ...data.readers import resolve
 from ...errors import UserError
 from ...model.model import Model
-from ...model.plan import Head, Plan, Tokens
+from ...model.plan import Head, Patches, Plan, Tokens
 from ...train.validation import Sample, Validation
 from ..beginning import located, plan_of_start, planned, settled, start_with
 from ..finding import save_model
@@ -44,8 +44,14 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
 def plan_of(recipe: Recipe, data: Prepared, start: Plan | None) -> Plan:
     """Two streams under one head, whose classes are the answers."""
     built = planned(recipe, data.tokenizer.vocab_size, start, **data.gallery.sight.sizes)
-    embedding = built.stream("text").embedding
+    embedding, patches = (built.stream(name).embedding for name in ("text", "picture"))
     assert isinstance(embedding, Tokens)
+    if isinstance(patches, Patches) and patches.capacity:
+        most = max(data.longest_picture(table) for table in (data.train, data.dev))
+        if patches.capacity < most:
+            raise UserError(
+                f"model.picture_capacity = {patches.capacity} positions; {most} patches are shown: raise it"
+            )
     head = Head(
         name=HEAD, streams=("text", "picture"), outputs=len(data.answers), reads="pooled", transform="gelu", bias=True,
         objective="several" if data.answers.several else "classes", dropout=embedding.dropout,
