@@ -166,6 +166,31 @@ def test_two_pictures(tmp_path: Path) -> None:
     assert asker.ask((blue, red), "the left picture is red").answer == "false"
 
 
+def test_features_of_the_users_own(tmp_path: Path) -> None:
+    drawn, rows, arrays = np.random.default_rng(6), [], {"encoder": np.array("mine")}
+    for number in range(120):
+        kind = number % 2
+        arrays[f"p{number}/features"] = (drawn.normal(size=(3, 6)) + 3 * kind).astype(np.float32)
+        arrays[f"p{number}/boxes"] = np.tile(np.array([[0, 0, 0.5, 0.5]], np.float32), (3, 1))
+        rows.append({"picture": f"p{number}", "question": "is it large", "answer": ["no", "yes"][kind]})
+    np.savez(tmp_path / "f.npz", **arrays)
+    np.savez(tmp_path / "other.npz", **{**arrays, "encoder": np.array("yours")})
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = [*settings(tmp_path / "t.jsonl", tmp_path / "t.jsonl", 40), f'pictures.features="{tmp_path}/f.npz"']
+    assert train(parse_recipe({"task": "ask"}, given), tmp_path / "run") == 0
+    asker = heedful.load(tmp_path / "run")
+    found = asker.ask_many([("p0", "is it large"), ("p1", "is it large")], features=tmp_path / "f.npz")
+    assert [one.answer for one in found] == ["no", "yes"]
+    with pytest.raises(UserError, match="made by the encoder 'yours'"):
+        asker.ask_many([("p0", "is it large")], features=tmp_path / "other.npz")
+
+
+def test_learned_positions_are_enough(folder: Path, tmp_path: Path) -> None:
+    given = [*settings(folder / "train.jsonl", folder / "dev.jsonl", 1), "model.picture_capacity=4"]
+    with pytest.raises(UserError, match="picture_capacity = 4 positions; 5 patches are shown"):
+        train(parse_recipe({"task": "ask"}, given), tmp_path / "run")
+
+
 def test_pictures_side_by_side() -> None:
     boxes = torch.from_numpy(np.tile(boxes_of((8, 8), 4), (3, 1)))
     given = PatchInput(torch.zeros(15, 48), boxes, Layout.packed(np.full(3, 5)))

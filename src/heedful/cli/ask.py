@@ -78,7 +78,9 @@ def _asked(
     from ..tasks.ask.examples import Example, read_examples
 
     if picture.suffix in FILES:
-        yield list(read_examples(picture, [one.strip() for one in fields.split(",")] if fields else (), answered=False))
+        names = [one.strip() for one in fields.split(",")] if fields else ()
+        if examples := list(read_examples(picture, names, answered=False)):
+            yield examples
         return
     pictures = tuple(Reference(str(one), "picture") for one in (picture, second) if one is not None)
     if questions:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from ...data.gallery import NETWORKS
 from ...errors import UserError
 from ...look.render import Section
 from ...train.run import Run
@@ -49,8 +50,10 @@ def close(run: Run) -> list[str]:
     if tests:
         parts.append(("test", tests))
     found, own = [], []
+    named = recipe.pictures.features
+    features = Path(named) if named is not None and named not in NETWORKS else None
     for name, examples in parts:
-        judged = judge(asker, examples)
+        judged = judge(asker, examples, features)
         one = evaluated(asker, judged, name)
         found.append(Scored(scored=one.scored, rows=[(f"{label}, {name}", *rest) for label, *rest in one.scores]))  # type: ignore[misc]
         own += sections(judged, asker.answers) if len(parts) == 1 or name == "test" else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...look import render
@@ -29,9 +30,9 @@ class Judged(NamedTuple):
         return Counter(self.example.answers).most_common(1)[0][0]
 
 
-def judge(asker: Asker, examples: Sequence[Example]) -> list[Judged]:
-    """Every example with the model's answer."""
-    said = map(asker.answered, asker.chances(examples))
+def judge(asker: Asker, examples: Sequence[Example], features: Path | None = None) -> list[Judged]:
+    """Every example with the model's answer; `features` as in `Asker.ask_many`."""
+    said = map(asker.answered, asker.chances(examples, features))
     return [
         Judged(one, answered, credits_of(one.answers).get(answered.answer, 0.0))
         for one, answered in zip(examples, said, strict=True)

@@ -11,6 +11,7 @@ import torch
 
 from ...config import Recipe
 from ...data.batches import Batches
+from ...data.gallery import NETWORKS
 from ...data.patches import require_fit
 from ...data.readers import resolve
 from ...errors import UserError
@@ -35,7 +36,7 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
         raise UserError('data.labels = "number" is not for ask: numbers are answers like others; leave it out')
     if recipe.pictures.features is None:
         require_fit(recipe.pictures.size, recipe.pictures.edge)
-    elif "/" in recipe.pictures.features or "." in recipe.pictures.features:
+    elif recipe.pictures.features not in NETWORKS:
         found = str(resolve(recipe.pictures.features, root).absolute())
         recipe = msgspec.structs.replace(recipe, pictures=msgspec.structs.replace(recipe.pictures, features=found))
     return recipe
