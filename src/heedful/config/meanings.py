@@ -146,6 +146,7 @@ MEANINGS = {
     "model.segments": "Kinds of passages that are told apart: 2 for pairs of texts.",
     "model.pool": "A vector for a whole text, made from its first token.",
     "model.window": "How many tokens back attention sees; not set: all.",
+    "model.initialization": "How weights begin; transformer: by the size of each matrix, for narrow streams.",
     "model.picture_width": "Numbers for each region or patch.",
     "model.picture_layers": "Layers of the picture's stream.",
     "model.picture_heads": "Attention heads of the picture's stream.",

@@ -26,7 +26,7 @@ from ..model.layout import Layout
 from ..text.ragged import offsets, spans
 from .patches import boxes_of, moved, patches_of, require_fit, rows_of
 from .pictures import Reference, read_picture
-from .regions import FeatureFile, Reals, Regions
+from .regions import FeatureFile, Reals, Regions, encoder_of
 
 Ids = npt.NDArray[np.int64]
 PATCHES = "patches"
@@ -143,10 +143,10 @@ def _regions(encoder: str, references: Sequence[Reference], features: Path | Non
         return regions_of(references)
     if features is None:
         raise UserError(f"the model reads features that {encoder!r} made; give their file with --features FILE")
-    file = FeatureFile(features)
-    if file.encoder != encoder:
-        raise UserError(f"{features}: made by the encoder {file.encoder!r}; the model reads those of {encoder!r}")
-    return [file.regions(one) for one in references]
+    with FeatureFile(features) as file:
+        if file.encoder != encoder:
+            raise UserError(f"{features}: made by the encoder {file.encoder!r}; the model reads those of {encoder!r}")
+        return [file.regions(one) for one in references]
 
 
 def _of_regions(sight: Sight, rows: Sequence[Regions]) -> Gallery:
@@ -167,7 +167,7 @@ def prepare_gallery(pictures: Pictures, folder: Path, references: Sequence[Refer
         require_fit(pictures.size, pictures.edge)
     else:
         path = None if pictures.features in NETWORKS else Path(pictures.features)
-        encoder = pictures.features if path is None else FeatureFile(path).encoder
+        encoder = pictures.features if path is None else encoder_of(path)
         rows = _regions(encoder, references, path)
         first = rows[0]
         sight = Sight(encoder=encoder, features=first.features.shape[1], classes=first.classes.shape[1])

@@ -252,6 +252,7 @@ def two_streams(
     eps: float = 1e-12,
     dropout: float = 0.1,
     attention_dropout: float = 0.1,
+    initialization: Literal["bert", "transformer"] = "bert",
 ) -> Plan:
     """ViLBERT (Lu et al. 2019, 3.1): `text` and `picture`, joined by co-attention before the layers named.
 
@@ -259,7 +260,8 @@ def two_streams(
     is the number of text positions; `features` and `regions` are the sizes of a region's vector and of the detector's
     classes. With an `edge` the picture is cut into patches of edge x edge pixels instead, as ViLT's (Kim et al. 2021,
     3.1), each with its box. Pre-norm streams, which train from nothing more easily, are normalised before the other one
-    reads them, and at their ends. We leave out the two projections per co-attention layer that the official code holds
+    reads them, and at their ends. BERT's initialisation is made for a width of 768: narrow streams begin so near to
+    nothing that the product of two pooled vectors hardly learns; "transformer" goes by each matrix's size. We leave out the two projections per co-attention layer that the official code holds
     and never uses.
     """
     normal = Norm(eps=eps)
@@ -320,7 +322,7 @@ def two_streams(
             pooled_label("alignment", ("text", "picture"), 2, dropout),
         ),
         ties=(Tie(keep="text.embedding.tokens.weight", share="heads.masked_token.output.weight"),),
-        initialization="bert",
+        initialization=initialization,
     )
 
 
