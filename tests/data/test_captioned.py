@@ -114,14 +114,21 @@ def test_what_overlaps_a_hidden_region_is_hidden_too() -> None:
     """The official code computes this and forgets to zero it (its defect 5 in our list): the answer shows through."""
     boxes = np.array([[0, 0, 1, 1, 1], [0, 0, 0.5, 0.5, 0.25], [0, 0, 0.5, 0.45, 0.2], [0.6, 0, 1, 1, 0.4]], np.float32)
     examples = np.arange(300)
-    chosen, gone = (
-        part.reshape(300, 4) for part in covered(np.full(300, 4), np.tile(boxes, (300, 1)), examples, 0.2, 1, 2)
-    )
+    found = covered(np.full(300, 4), np.tile(boxes, (300, 1)), examples, 0.2, 1, 2)
+    chosen, gone = (part.reshape(300, 4) for part in found)
     assert (gone[:, 1] == gone[:, 2]).all()
     assert (gone[:, 2] & ~chosen[:, 2]).any()
     assert not (gone[:, 3] & ~chosen[:, 3]).any()
     assert overlap(boxes[1:2], boxes[2:3])[0, 0] == pytest.approx(0.9, abs=1e-6)
     assert overlap(boxes[1:2] * 0, boxes[1:2] * 0)[0, 0] == 0
+
+
+def test_captions_have_their_ends() -> None:
+    rows = [[10, 11], [12], [13, 14, 15]]
+    table = Table.of(("caption",), {"caption": rows, "picture": [[0]] * 3, "group": [[0]] * 3, "pool": [[1], [0], [0]]})
+    ids, lengths = Part(table, 0).captions(np.array([1, 0, 0]))
+    assert ids.tolist() == [1, 13, 14, 15, 2, 1, 12, 2, 1, 12, 2]
+    assert lengths.tolist() == [5, 3, 3]
 
 
 def test_negatives_that_share_a_word() -> None:

@@ -23,7 +23,7 @@ from heedful.tasks import finding
 from heedful.tasks import match as task
 from heedful.tasks.match import Matcher, load
 from heedful.tasks.match.batches import Pairs, without
-from heedful.tasks.match.matcher import ranked
+from heedful.tasks.match.matcher import pictures_in, ranked
 from heedful.tasks.runs import report, resume, train
 
 COLORS = {"red": (255, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
@@ -66,7 +66,8 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(given: Path) -> Path:
-    assert train(recipe_of(write_pairs(given), "training.steps=150", "training.validate_every=50"), given / "run") == 0
+    few = ("training.steps=80", "training.validate_every=80", "masking.share=0", "masking.regions=0")
+    assert train(recipe_of(write_pairs(given), *few), given / "run") == 0
     return given / "run"
 
 
@@ -128,9 +129,7 @@ def test_0_is_aligned(given: Path) -> None:
     _, pairs = pairs_of(given)
     batch = pairs.batch(np.arange(0, 40), 0)
     assert batch.labels["alignment"].ids[:40].tolist() == [0] * 40
-    wrong = batch.labels["alignment"].ids[40:80].bool()
-    assert wrong.any()
-    assert not wrong.all() or True  # a negative of the same group is none
+    assert batch.labels["alignment"].ids[40:].tolist().count(1) > 20
 
 
 def test_a_negative_of_the_same_group_is_none(given: Path) -> None:
@@ -149,12 +148,10 @@ def test_a_negative_of_the_same_group_is_none(given: Path) -> None:
 # ---- nothing is a NaN -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "off", [("masking.share=0", "masking.regions=0"), ("masking.share=1e-9", "masking.regions=1e-9")]
-)
-def test_where_nothing_is_hidden_the_losses_are_zero(given: Path, off: tuple[str, str]) -> None:
+@pytest.mark.parametrize("share", ["0", "1e-9"])
+def test_where_nothing_is_hidden_the_losses_are_zero(given: Path, share: str) -> None:
     """Not 0 / 0, as in the official code (its second defect)."""
-    learning, pairs = pairs_of(given, *off)
+    learning, pairs = pairs_of(given, f"masking.share={share}", f"masking.regions={share}")
     batch = pairs.batch(np.arange(10), 0)
     sums = learning.model(batch.inputs, batch.labels)
     assert all(math.isfinite(float(one.loss.detach())) for one in sums.values())
@@ -260,9 +257,8 @@ def run_command(*args: str) -> None:
 
 
 def test_the_command(finished: Path, given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_command(
-        "match", "-m", str(finished), "--pictures", str(given / "a.npz"), "--best", "2", "--json", "a red square left"
-    )
+    pictures = str(given / "a.npz")
+    run_command("match", "-m", str(finished), "--pictures", pictures, "--best", "2", "--json", "a red square left")
     told = json.loads(capsys.readouterr().out)
     assert told["query"] == "a red square left"
     assert len(told["found"]) == 2
@@ -290,23 +286,14 @@ def test_recipes_that_do_not_fit(given: Path, tmp_path: Path, more: list[str], w
 
 def test_pictures_that_are_not_there(given: Path, finished: Path, matcher: Matcher, tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("picture\tcaption\na.png\tx\nb.png\ty\n", "utf-8")
+    recipe = recipe_of([f'data.train=["{tmp_path}/a.tsv"]', "training.steps=1", f'data.dev=["{given}/dev.tsv"]'])
     with pytest.raises(UserError, match=r"a\.tsv:2: a\.png: no such picture"):
-        train(
-            recipe_of([f'data.train=["{tmp_path}/a.tsv"]', "training.steps=1", f'data.dev=["{given}/dev.tsv"]']),
-            tmp_path / "run",
-        )
-    with pytest.raises(UserError, match="none.png: no such picture"):
+        train(recipe, tmp_path / "run")
+    with pytest.raises(UserError, match=r"none\.png: no such picture"):
         matcher.pictures(["none.png"])
     with pytest.raises(UserError, match="text 2 is empty"):
         matcher.captions(["x", " "])
     (tmp_path / "empty").mkdir()
-    for folder in (tmp_path / "empty",):
-        with pytest.raises(UserError, match="no pictures are in it"):
-            run_command_of(matcher, folder)
+    with pytest.raises(UserError, match="no pictures are in it"):
+        pictures_in(tmp_path / "empty", matcher.sight)
     assert len(look_at(matcher.sight, [])) == 0
-
-
-def run_command_of(matcher: Matcher, folder: Path) -> list[str]:
-    from heedful.tasks.match.matcher import pictures_in
-
-    return pictures_in(folder, matcher.sight)
