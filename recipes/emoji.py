@@ -11,6 +11,8 @@ import os
 import sys
 from pathlib import Path
 
+LANGUAGES = ("en", "de", "fr", "es")
+
 
 def clean(text: str) -> str:
     return " ".join(text.split())
@@ -22,15 +24,16 @@ def main() -> None:
     header, by_language = "picture\tcaption", {}
     lines = [header]
     for number, one in enumerate(json.loads((data / "train.json").read_text("utf-8"))):
-        for language, name in one["name"].items():
+        for language in LANGUAGES:
+            name = one["name"].get(language, "")
             words = ", ".join(clean(word) for word in one["keywords"].get(language, []))
             for caption in dict.fromkeys(text for text in (clean(name), words) if text):
                 lines.append(f"{data / 'train.images.npz'}#{number}\t{caption}")
     (out / "train.tsv").write_text("\n".join(lines) + "\n", "utf-8")
     print(f"{out / 'train.tsv'}: {len(lines) - 1:,} pairs")
     for number, one in enumerate(json.loads((data / "dev.json").read_text("utf-8"))):
-        for language, name in one["name"].items():
-            line = f"{data / 'dev.images.npz'}#{number}\t{clean(name)}"
+        for language in LANGUAGES:
+            line = f"{data / 'dev.images.npz'}#{number}\t{clean(one['name'][language])}"
             by_language.setdefault(language, [header]).append(line)
     for language, lines in by_language.items():
         (out / f"dev.{language}.tsv").write_text("\n".join(lines) + "\n", "utf-8")

@@ -36,6 +36,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "matching.negatives": (1, 64),
     "matching.hard": (0.0, 1.0),
     "matching.sharpness": (0.1, 1000.0),
+    "pictures.zero": (0.0, 255.0),
     "pictures.edge": (1, 1024),
     "pictures.shift": (0, 1024),
     "cleaning.ratio": (1.0, 10**6),

@@ -60,6 +60,7 @@ MEANINGS = {
     "matching.sharpness": "What cosines are multiplied by in likeness.",
     "pictures.size": "Height and width, in pixels, that pictures are scaled to.",
     "pictures.edge": "Edge of the square patches that a picture is cut into, in pixels.",
+    "pictures.zero": "Brightness that counts as nothing: the middle; 0 for pictures on black, 255 on white.",
     "pictures.features": "A file of features instead of patches, or the network that makes them; not set: patches.",
     "pictures.shift": "In training, pictures are moved by up to so many pixels.",
     "pictures.mirror": "In training, pictures are mirrored; only where left and right mean nothing.",
@@ -147,6 +148,7 @@ MEANINGS = {
     "model.segments": "Kinds of passages that are told apart: 2 for pairs of texts.",
     "model.pool": "A vector for a whole text, made from its first token.",
     "model.window": "How many tokens back attention sees; not set: all.",
+    "model.initialization": "How weights begin; transformer: by the size of each matrix, for narrow streams.",
     "model.picture_width": "Numbers for each region or patch.",
     "model.picture_layers": "Layers of the picture's stream.",
     "model.picture_heads": "Attention heads of the picture's stream.",
@@ -156,7 +158,6 @@ MEANINGS = {
     "model.text_before": "Before which of the text's layers the streams meet, ...",
     "model.picture_before": "... and before which of the picture's.",
     "model.picture_capacity": "Positions of patches that are learned, besides their boxes; 0: none.",
-    "model.initialization": "bert: normal of deviation 0.02; transformer: by the matrix's size, better for small ones.",
     "model.tie": "Which of both embeddings and the output are one matrix; target: the target's and the output.",
 }
 # Sizes that data and tokenizer say.

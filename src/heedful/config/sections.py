@@ -120,10 +120,12 @@ class Matching(Section, frozen=True):
 
 class Pictures(Section, frozen=True):
     """How pictures become patches: scaled to `size` [height, width], cut into squares of `edge` pixels; or a file of
-    `features`. In training they are moved by up to `shift` pixels and mirrored, if that changes no answer."""
+    `features`. Of a pixel's brightness, 0 to 255, `zero` counts as nothing. In training pictures are moved by up to
+    `shift` pixels and mirrored, if that changes no answer."""
 
     size: tuple[int, int] = (32, 32)
     edge: int = 4
+    zero: float = 127.5
     features: str | None = None
     shift: int = 0
     mirror: bool = False

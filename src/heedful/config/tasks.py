@@ -55,7 +55,7 @@ def _task(
     return TaskKeys(family=family, preset=preset, keys=keys, defaults={"training": ENCODER, **defaults})
 
 
-PICTURES = {"pictures": ("size", "edge", "features", "shift", "mirror")}
+PICTURES = {"pictures": ("size", "edge", "zero", "features", "shift", "mirror")}
 TASKS: dict[str, TaskKeys] = {
     "translate": TaskKeys(
         family="encoder-decoder",

@@ -141,8 +141,9 @@ class Part:
         """The ids of some captions end to end, each with start and end, and their lengths."""
         ids, lengths = self.table.rows("caption", self.numbers[examples])
         ends = np.cumsum(lengths)
-        framed = np.insert(ids, np.concatenate([ends - lengths, ends]),
-                           np.repeat([Tokenizer.start, Tokenizer.end], len(lengths)))  # fmt: skip
+        # Where a caption ends the next one begins: of two at one place the end comes first.
+        places = np.concatenate([ends, ends - lengths])
+        framed = np.insert(ids, places, np.repeat([Tokenizer.end, Tokenizer.start], len(lengths)))
         return framed, lengths + 2
 
 

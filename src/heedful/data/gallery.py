@@ -26,7 +26,7 @@ from ..model.layout import Layout
 from ..text.ragged import offsets, spans
 from .patches import boxes_of, moved, patches_of, require_fit, rows_of
 from .pictures import Reference, read_picture
-from .regions import FeatureFile, Reals, Regions
+from .regions import FeatureFile, Reals, Regions, encoder_of
 
 Ids = npt.NDArray[np.int64]
 PATCHES = "patches"
@@ -40,6 +40,7 @@ class Sight(Struct, frozen=True, kw_only=True):
     encoder: str = PATCHES
     size: tuple[int, int] = (32, 32)
     edge: int = 4
+    zero: float = 127.5
     features: int = 0
     classes: int = 0
 
@@ -89,7 +90,7 @@ class Gallery:
         if epoch is not None and change is not None:
             drawn = numbers if examples is None else examples
             pixels = moved(pixels, drawn, seed, epoch, change.shift, change.mirror)
-        patches = patches_of(pixels, self.sight.edge)
+        patches = patches_of(pixels, self.sight.edge, self.sight.zero)
         return PatchInput(move(patches), move(np.tile(self.boxes, (len(numbers), 1))), layout)
 
     def wanted_classes(self, numbers: Ids) -> Reals | None:
@@ -143,10 +144,10 @@ def _regions(encoder: str, references: Sequence[Reference], features: Path | Non
         return regions_of(references)
     if features is None:
         raise UserError(f"the model reads features that {encoder!r} made; give their file with --features FILE")
-    file = FeatureFile(features)
-    if file.encoder != encoder:
-        raise UserError(f"{features}: made by the encoder {file.encoder!r}; the model reads those of {encoder!r}")
-    return [file.regions(one) for one in references]
+    with FeatureFile(features) as file:
+        if file.encoder != encoder:
+            raise UserError(f"{features}: made by the encoder {file.encoder!r}; the model reads those of {encoder!r}")
+        return [file.regions(one) for one in references]
 
 
 def _of_regions(sight: Sight, rows: Sequence[Regions]) -> Gallery:
@@ -162,12 +163,12 @@ def prepare_gallery(pictures: Pictures, folder: Path, references: Sequence[Refer
         return open_gallery(folder, key)
     except UserError:
         pass
-    sight, rows = Sight(size=pictures.size, edge=pictures.edge), None
+    sight, rows = Sight(size=pictures.size, edge=pictures.edge, zero=pictures.zero), None
     if pictures.features is None:
         require_fit(pictures.size, pictures.edge)
     else:
         path = None if pictures.features in NETWORKS else Path(pictures.features)
-        encoder = pictures.features if path is None else FeatureFile(path).encoder
+        encoder = pictures.features if path is None else encoder_of(path)
         rows = _regions(encoder, references, path)
         first = rows[0]
         sight = Sight(encoder=encoder, features=first.features.shape[1], classes=first.classes.shape[1])
@@ -181,7 +182,7 @@ def prepare_gallery(pictures: Pictures, folder: Path, references: Sequence[Refer
 
 def _key(pictures: Pictures, references: Sequence[Reference]) -> str:
     """A hash of what a gallery is made from: names, files' sizes and times, settings."""
-    state = xxhash.xxh3_128(f"{pictures.size} {pictures.edge} {pictures.features}".encode())
+    state = xxhash.xxh3_128(f"{pictures.size} {pictures.edge} {pictures.zero} {pictures.features}".encode())
     files = {one.name.rpartition("#")[0] or one.name for one in references} | {pictures.features or ""}
     for one in references:
         state.update(f"{one.name}\n".encode())

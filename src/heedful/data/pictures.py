@@ -178,10 +178,10 @@ def _unpacked(path: str, name: str | None, changed: int) -> npt.NDArray[Any]:
         inside = packed.getinfo(f"{name or known[0]}.npy")
         if inside.file_size > MOST_BYTES:
             raise ValueError(f"{inside.file_size:,} bytes, more than {MOST_BYTES:,}")
-    with np.load(path, allow_pickle=False) as arrays:
-        array: npt.NDArray[Any] = arrays[name or known[0]]
-        array.flags.writeable = False  # it is kept
-        return array
+        with packed.open(inside) as file:
+            array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    array.flags.writeable = False  # it is kept
+    return array
 
 
 def _shape(array: npt.NDArray[Any]) -> str:

@@ -49,8 +49,20 @@ class FeatureFile:
         except (OSError, SafetensorError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"{path}: not a file of features (.safetensors or .npz): {error}") from None
         if not encoder:
+            self.close()
             raise UserError(f'{path}: it does not name the encoder that made the features; add it as "encoder"')
         self.encoder = encoder
+
+    def __enter__(self) -> FeatureFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self.path.suffix == ".npz":
+            self._file.close()
 
     def _get(self, name: str) -> Any:
         return self._file[name] if self.path.suffix == ".npz" else self._file.get_tensor(name)
@@ -80,6 +92,12 @@ class FeatureFile:
         if not ((boxes >= 0) & (boxes <= 1.0001)).all():
             raise UserError(f"{here}: boxes must lie in 0 to 1; divide them by the picture's width and height")
         return with_whole(features, boxes, classes)
+
+
+def encoder_of(path: Path) -> str:
+    """The name of the encoder that made a file of features."""
+    with FeatureFile(path) as file:
+        return file.encoder
 
 
 def with_whole(features: Reals, boxes: Reals, classes: Reals) -> Regions:

@@ -253,16 +253,18 @@ def two_streams(
     eps: float = 1e-12,
     dropout: float = 0.1,
     attention_dropout: float = 0.1,
-    initialization: Literal["transformer", "bert"] = "bert",
+    initialization: Literal["bert", "transformer"] = "bert",
 ) -> Plan:
     """ViLBERT (Lu et al. 2019, 3.1): `text` and `picture`, joined by co-attention before the layers named.
 
     A co-attention step holds two blocks; each attends to the other stream as it was when the step began. `capacity`
-    is the number of text positions; `features` and `regions` are the sizes of a region's vector and of the detector's
-    classes. With an `edge` the picture is cut into patches of edge x edge pixels instead, as ViLT's (Kim et al. 2021,
-    3.1), each with its box, and with `picture_capacity` learned positions. Pre-norm streams, which train from nothing
-    more easily, are normalised before the other one reads them, and at their ends. We leave out the two projections per
-    co-attention layer that the official code holds and never uses.
+    is the number of text positions; `features` and `regions` are the sizes of a region's vector and of the
+    detector's classes. With an `edge` the picture is cut into patches of edge x edge pixels instead, as ViLT's (Kim
+    et al. 2021, 3.1), each with its box, and with `picture_capacity` learned positions. Pre-norm streams, which train
+    from nothing more easily, are normalised before the other one reads them, and at their ends. BERT's initialisation is made for a width of 768: narrow
+    streams begin so near to nothing that the product of two pooled vectors hardly learns; "transformer" goes by
+    each matrix's size. We leave out the two projections per co-attention layer that the official code holds and
+    never uses.
     """
     normal = Norm(eps=eps)
     around: dict[str, Any] = {"norm": normal, "place": place, "dropout": dropout}

@@ -1,7 +1,7 @@
 """Visual question answering: from pictures with questions to a model of two streams that answers.
 
 The text and the picture are streams joined by co-attention; the answers that training has most often are the classes,
-read off the product of both pooled vectors (Lu et al. 2019, 3.3). With several annotators' answers each is a yes or no
+read off the first state of the text. With several annotators' answers each is a yes or no
 of its own, with credit for what some said (Antol et al. 2015). A statement that is true or false is a question too, and
 a question may be about two pictures, which then lie side by side.
 """

@@ -43,7 +43,8 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
 
 
 def plan_of(recipe: Recipe, data: Prepared, start: Plan | None) -> Plan:
-    """Two streams under one head, whose classes are the answers."""
+    """Two streams under one head, whose classes are the answers: read off the question's first state, which has seen the
+    picture (LXMERT: Tan & Bansal 2019, 3.1)."""
     built = planned(recipe, data.tokenizer.vocab_size, start, **data.gallery.sight.sizes)
     embedding, patches = (built.stream(name).embedding for name in ("text", "picture"))
     assert isinstance(embedding, Tokens)
@@ -54,7 +55,7 @@ def plan_of(recipe: Recipe, data: Prepared, start: Plan | None) -> Plan:
                 f"model.picture_capacity = {patches.capacity} positions; {most} patches are shown: raise it"
             )
     head = Head(
-        name=HEAD, streams=("text", "picture"), outputs=len(data.answers), reads="pooled", transform="gelu", bias=True,
+        name=HEAD, streams=("text",), outputs=len(data.answers), reads="first", transform="gelu", bias=True,
         objective="several" if data.answers.several else "classes", dropout=embedding.dropout,
     )  # fmt: skip
     return built.with_heads(head)

@@ -17,7 +17,7 @@ from ...config import Recipe
 from ...data.captioned import Part, prepare_captioned
 from ...data.gallery import Gallery, open_gallery
 from ...data.readers import resolve
-from ...data.regions import FeatureFile
+from ...data.regions import encoder_of
 from ...data.table import Table
 from ...errors import UserError
 from ...model.families import masked_token, pooled_label
@@ -47,7 +47,7 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
     pictures = recipe.pictures
     if pictures.features is not None and Path(pictures.features).suffix in (".safetensors", ".npz"):
         file = str(resolve(pictures.features, root).absolute())
-        FeatureFile(Path(file))
+        encoder_of(Path(file))
         recipe = msgspec.structs.replace(recipe, pictures=msgspec.structs.replace(pictures, features=file))
     return settled(located(recipe, root), VOCABULARY)
 
