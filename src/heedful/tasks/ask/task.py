@@ -43,8 +43,10 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
 
 
 def plan_of(recipe: Recipe, data: Prepared, start: Plan | None) -> Plan:
-    """Two streams under one head, whose classes are the answers: read off the question's first state, which has seen the
-    picture (LXMERT: Tan & Bansal 2019, 3.1)."""
+    """Two streams under one head, whose classes are the answers.
+
+    They are read off the question's first state, which has seen the picture (LXMERT: Tan & Bansal 2019, 3.1).
+    """
     built = planned(recipe, data.tokenizer.vocab_size, start, **data.gallery.sight.sizes)
     embedding, patches = (built.stream(name).embedding for name in ("text", "picture"))
     assert isinstance(embedding, Tokens)
