@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from .model.model import Model
     from .model.plan import Plan
     from .model.presets import PRESETS, plan
+    from .tasks.ask import Asker
     from .tasks.finding import load
     from .tasks.translate import Translator
     from .text.tokenizer import Tokenizer
 
 # name: the module that holds it.
 _HOMES = {
+    "Asker": "heedful.tasks.ask",
     "Model": "heedful.model.model",
     "PRESETS": "heedful.model.presets",
     "Plan": "heedful.model.plan",
@@ -35,6 +37,7 @@ _HOMES = {
 
 __all__ = [
     "PRESETS",
+    "Asker",
     "Model",
     "Plan",
     "Recipe",

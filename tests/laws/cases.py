@@ -118,10 +118,12 @@ def _plans() -> dict[str, Plan]:
     for family, build in FAMILIES.items():
         closed, known = options_of(family), inspect.signature(build).parameters
         windows = (None, WINDOW) if "window" in known else (None,)
+        edges = (None, 2) if "edge" in known else (None,)
         choices = [[(name, value) for value in closed.get(name, (None,))] for name in ("positions", "place")]
-        for (_, positions), (_, place), window in itertools.product(*choices, windows):
-            given = {"positions": positions, "place": place, "window": window}
-            name = "-".join(str(part) for part in (family, positions, place, window and "window") if part)
+        for (_, positions), (_, place), window, edge in itertools.product(*choices, windows, edges):
+            given = {"positions": positions, "place": place, "window": window, "edge": edge}
+            parts = (family, positions, place, window and "window", edge and "patches")
+            name = "-".join(str(part) for part in parts if part)
             made[name] = small_plan(family, **{k: v for k, v in given.items() if v is not None}, **next(turn))
     return {**made, "hand-made": hand_made(), "pruned": pruned()}
 

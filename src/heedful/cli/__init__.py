@@ -26,6 +26,8 @@ COMMANDS = (
     "answer",
     "embed",
     "search",
+    "match",
+    "ask",
     "evaluate",
     "score",
     "report",

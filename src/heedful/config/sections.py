@@ -55,6 +55,7 @@ class Data(Section, frozen=True):
     fields: tuple[str, ...] = ()
     labels: Literal["one", "several", "number"] = "one"
     label_until: str = ""
+    answers: int = 3129
     stride: int = 128
     longest_question: int = 64
     longest_answer: int = 30
@@ -103,12 +104,28 @@ class Masking(Section, frozen=True):
     regions: float = 0.15
 
 
+class Matching(Section, frozen=True):
+    """What matching learns, and how much each counts (0: not at all): likeness of whole captions and pictures before
+    the streams meet (`contrast`); whether a pair belongs together after it (`alignment`), beside as many `negatives`
+    for each pair, of which a share is `hard` (they share a word); hidden words (`text`) and patches (`regions`)."""
+
+    contrast: float = 1.0
+    alignment: float = 1.0
+    text: float = 1.0
+    regions: float = 1.0
+    negatives: int = 1
+    hard: float = 0.5
+    sharpness: float = 20.0
+
+
 class Pictures(Section, frozen=True):
     """How pictures become patches: scaled to `size` [height, width], cut into squares of `edge` pixels; or a file of
-    `features`. In training they are moved by up to `shift` pixels and mirrored, if that changes no answer."""
+    `features`. Of a pixel's brightness, 0 to 255, `zero` counts as nothing. In training pictures are moved by up to
+    `shift` pixels and mirrored, if that changes no answer."""
 
     size: tuple[int, int] = (32, 32)
     edge: int = 4
+    zero: float = 127.5
     features: str | None = None
     shift: int = 0
     mirror: bool = False
@@ -207,6 +224,7 @@ class Recipe(Section, frozen=True):
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
     masking: Masking = field(default_factory=Masking)
     pictures: Pictures = field(default_factory=Pictures)
+    matching: Matching = field(default_factory=Matching)
     model: dict[str, Any] = field(default_factory=dict)
     training: Training = field(default_factory=Training)
     decoding: Decoding = field(default_factory=Decoding)
@@ -227,6 +245,7 @@ SECTIONS = {
     "tokenizer": Tokenizer,
     "masking": Masking,
     "pictures": Pictures,
+    "matching": Matching,
     "training": Training,
     "decoding": Decoding,
     "card": Card,

@@ -56,7 +56,7 @@ def _task(
     return TaskKeys(family=family, preset=preset, keys=keys, defaults={"training": ENCODER, **defaults})
 
 
-PICTURES = {"pictures": ("size", "edge", "features", "shift", "mirror")}
+PICTURES = {"pictures": ("size", "edge", "zero", "features", "shift", "mirror")}
 TASKS: dict[str, TaskKeys] = {
     "translate": TaskKeys(
         family="encoder-decoder",
@@ -153,14 +153,18 @@ TASKS: dict[str, TaskKeys] = {
         (*FILES, "fields"),
         WORDS,
         LOOP,
-        {**PICTURES, "masking": ("share", "whole_words", "regions")},
+        {
+            **PICTURES,
+            "masking": ("share", "whole_words", "regions"),
+            "matching": ("contrast", "alignment", "text", "regions", "negatives", "hard", "sharpness"),
+        },
         training={**ENCODER, "metric": "recall"},
         data={"longest": 64},
     ),
     "ask": _task(
         "vilbert-tiny",
         "two-streams",
-        (*FILES, "fields", "labels"),
+        (*FILES, "fields", "labels", "answers"),
         WORDS,
         LOOP,
         PICTURES,

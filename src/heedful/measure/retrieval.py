@@ -1,4 +1,4 @@
-"""How well the right one of many is found by likeness: ranks, recall, mean reciprocal rank."""
+"""How well the right one of many is found: ranks, recall, mean reciprocal rank, and what chance would give."""
 
 from __future__ import annotations
 
@@ -28,6 +28,15 @@ def ranks(queries: Vectors, answers: Vectors, groups: Ids) -> Ids:
     return np.concatenate(rows) if rows else np.zeros(0, np.int64)
 
 
+def first_right(order: Ids, right: npt.NDArray[np.bool_]) -> Ids:
+    """The rank [queries], from 1, of each query's best right candidate; `order` [queries, candidates] is best first.
+
+    `right` [queries, candidates] says which candidates are right; each query must have one.
+    """
+    found: Ids = np.take_along_axis(right, order, axis=1).argmax(axis=1) + 1
+    return found
+
+
 def recall(found: Ids, most: int) -> float:
     """The share of ranks that are `most` or less."""
     return float((found <= most).mean()) if len(found) else 0.0
@@ -45,3 +54,15 @@ def scores(first: Vectors, second: Vectors, groups: Ids) -> dict[str, float]:
     found = {f"recall{most}_{way}": recall(one, most) for way, one in ways.items() for most in KS}
     found |= {f"mrr_{way}": reciprocal(one) for way, one in ways.items()}
     return {"recall": (found["recall10_there"] + found["recall10_back"]) / 2, **found}
+
+
+def retrieval(found: Ids) -> dict[str, float]:
+    """Recall at 1, 5 and 10 in percent and the median rank."""
+    return {f"recall at {most}": 100.0 * recall(found, most) for most in KS} | {"median rank": float(np.median(found))}
+
+
+def chance(candidates: int, right: float = 1.0, most: int = 10) -> float:
+    """Recall at `most` in percent of a drawn order, where `right` of the candidates are right."""
+    places = range(min(most, candidates))
+    missed = np.prod([max(0.0, candidates - right - place) / max(1, candidates - place) for place in places])
+    return 100.0 * float(1.0 - missed)

@@ -102,8 +102,11 @@ class PictureEmbedding(nn.Module):
     def __init__(self, sizes: plan.Regions | plan.Patches, width: int) -> None:
         super().__init__()
         self.drop = sizes.dropout
+        self.positions: nn.Embedding | None = None
         if isinstance(sizes, plan.Patches):
             self.pixels = nn.Linear(sizes.channels * sizes.edge**2, width)
+            if sizes.capacity:
+                self.positions = nn.Embedding(sizes.capacity, width)
         else:
             self.features = nn.Linear(sizes.features, width)
         self.box = nn.Linear(sizes.box, width)
@@ -111,8 +114,18 @@ class PictureEmbedding(nn.Module):
 
     def forward(self, given: RegionInput | PatchInput) -> Tensor:
         """[regions, width]."""
-        seen = self.pixels(given.pixels) if isinstance(given, PatchInput) else self.features(given.features)
-        states: Tensor = seen + self.box(given.boxes)
+        kind = self.box.weight.dtype  # pictures come in fp32, whatever the model computes in
+        seen = (
+            self.pixels(given.pixels.to(kind))
+            if isinstance(given, PatchInput)
+            else self.features(given.features.to(kind))
+        )
+        states: Tensor = seen + self.box(given.boxes.to(kind))
+        if self.positions is not None:
+            if given.layout.longest > self.positions.num_embeddings:
+                most = self.positions.num_embeddings
+                raise ValueError(f"{given.layout.longest} patches are more than the {most} learned positions")
+            states = states + self.positions(given.layout.positions)
         if self.norm is not None:
             states = self.norm(states)
         return dropout(states, self.drop, self.training)

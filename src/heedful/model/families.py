@@ -16,6 +16,7 @@ from .plan import (
     FinalNorm,
     Head,
     Norm,
+    Patches,
     Plan,
     Pool,
     Regions,
@@ -240,25 +241,36 @@ def two_streams(
     picture_feedforward: int = 1024,
     features: int = 2048,
     regions: int = 1601,
+    edge: int | None = None,
+    channels: int = 3,
+    picture_capacity: int = 0,
     co_width: int = 1024,
     co_heads: int = 8,
     text_before: tuple[int, ...] = (6, 7, 8, 9, 10, 11),
     picture_before: tuple[int, ...] = (0, 1, 2, 3, 4, 5),
     activation: Activation = "gelu",
+    place: Place = "post",
     eps: float = 1e-12,
     dropout: float = 0.1,
     attention_dropout: float = 0.1,
+    initialization: Literal["bert", "transformer"] = "bert",
 ) -> Plan:
     """ViLBERT (Lu et al. 2019, 3.1): `text` and `picture`, joined by co-attention before the layers named.
 
     A co-attention step holds two blocks; each attends to the other stream as it was when the step began. `capacity`
-    is the number of text positions; `features` and `regions` are the sizes of a region's vector and of the detector's
-    classes. We leave out the two projections per co-attention layer that the official code holds and never uses.
+    is the number of text positions; `features` and `regions` are the sizes of a region's vector and of the
+    detector's classes. With an `edge` the picture is cut into patches of edge x edge pixels instead, as ViLT's (Kim
+    et al. 2021, 3.1), each with its box, and with `picture_capacity` learned positions. Pre-norm streams, which train
+    from nothing more easily, are normalised before the other one reads them, and at their ends. BERT's initialisation
+    is made for a width of 768: narrow streams begin so near to nothing that the product of two pooled vectors hardly
+    learns; "transformer" goes by each matrix's size. We leave out the two projections per co-attention layer that the
+    official code holds and never uses.
     """
     normal = Norm(eps=eps)
-    around: dict[str, Any] = {"norm": normal, "place": "post", "dropout": dropout}
+    around: dict[str, Any] = {"norm": normal, "place": place, "dropout": dropout}
     text_feed = FeedForward(width=feedforward, activation=activation)
     picture_feed = FeedForward(width=picture_feedforward, activation=activation)
+    pre = place == "pre"
     text_shape = _Attends(heads, None, width // heads, "none", True, attention_dropout)
     picture_shape = _Attends(picture_heads, None, picture_width // picture_heads, "none", True, attention_dropout)
     co_shape = _Attends(co_heads, None, co_width // co_heads, "none", True, attention_dropout)
@@ -268,8 +280,8 @@ def two_streams(
     )
     together = Step(
         blocks=(
-            Block(stream="picture", attends=(co_shape.other("text"),), feedforward=picture_feed, **around),
-            Block(stream="text", attends=(co_shape.other("picture"),), feedforward=text_feed, **around),
+            Block(stream="picture", attends=(co_shape.other("text", pre),), feedforward=picture_feed, **around),
+            Block(stream="text", attends=(co_shape.other("picture", pre),), feedforward=text_feed, **around),
         )
     )
     steps: list[Step | FinalNorm] = []
@@ -278,9 +290,13 @@ def two_streams(
         steps += [own_text] * (text_layer - text_done) + [own_picture] * (picture_layer - picture_done) + [together]
         text_done, picture_done = text_layer, picture_layer
     steps += [own_picture] * (picture_layers - picture_done) + [own_text] * (layers - text_done)
+    steps += [FinalNorm(stream=stream, norm=normal) for stream in ("text", "picture") if pre]
     tokens = Tokens(
         vocab=vocab, positions="learned", capacity=capacity, segments=segments, norm=normal, dropout=dropout
     )
+    seen: Regions | Patches = Regions(features=features, norm=normal, dropout=dropout)
+    if edge is not None:
+        seen = Patches(edge=edge, channels=channels, capacity=picture_capacity, norm=normal, dropout=dropout)
     pool = Pool(width=co_width, activation="relu")
     region = Head(
         name="masked_region",
@@ -297,7 +313,7 @@ def two_streams(
             Stream(
                 name="picture",
                 width=picture_width,
-                embedding=Regions(features=features, norm=normal, dropout=dropout),
+                embedding=seen,
                 pool=pool,
             ),
         ),
@@ -308,7 +324,7 @@ def two_streams(
             pooled_label("alignment", ("text", "picture"), 2, dropout),
         ),
         ties=(Tie(keep="text.embedding.tokens.weight", share="heads.masked_token.output.weight"),),
-        initialization="bert",
+        initialization=initialization,
     )
 
 
@@ -343,8 +359,8 @@ class _Attends:
     def own(self, stream: str, mask: Literal["open", "causal"] = "open", window: int | None = None) -> Attend:
         return Attend(stream=stream, mask=mask, window=window, positions=self.positions, **self.sizes)
 
-    def other(self, stream: str) -> Attend:
-        return Attend(stream=stream, **self.sizes)
+    def other(self, stream: str, own_norm: bool = False) -> Attend:
+        return Attend(stream=stream, own_norm=own_norm, **self.sizes)
 
 
 def _bucket_ties(positions: str, depths: dict[str, int]) -> tuple[Tie, ...]:

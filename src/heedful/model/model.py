@@ -83,8 +83,20 @@ class Model(nn.Module):
         self, inputs: Mapping[str, Input], labels: Mapping[str, Labels], smoothing: float = 0.0
     ) -> dict[str, LossSums]:
         """Loss sums of every labelled head, by head name. `inputs` by stream name."""
-        states, layouts = self.encode(inputs)
-        return {name: self.head_loss(name, states, layouts, given, smoothing) for name, given in labels.items()}
+        layouts, states = self._embedded(inputs)
+        sums: dict[str, LossSums] = {}
+        reads, done = {name: self._head(name).plan.before for name in labels}, 0
+        for last in sorted(set(reads.values()), key=lambda before: (before is None, before)):
+            states = self.run(states, layouts, first=done, last=last)
+            for name, given in labels.items():
+                if reads[name] == last:
+                    sums[name] = self.head_loss(name, states, layouts, given, smoothing)
+            done = last or 0
+        return {name: sums[name] for name in labels}
+
+    def _embedded(self, inputs: Mapping[str, Input]) -> tuple[dict[str, Layout], dict[str, Tensor]]:
+        layouts = {name: given.layout for name, given in inputs.items()}
+        return layouts, {name: self.streams[name].embedding(given) for name, given in inputs.items()}
 
     def encode(
         self,
@@ -94,8 +106,7 @@ class Model(nn.Module):
         probe: Probe | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Layout]]:
         """Embed and walk the whole plan: states [tokens, width] and layouts, by stream."""
-        layouts = {name: given.layout for name, given in inputs.items()}
-        states = {name: self.streams[name].embedding(given) for name, given in inputs.items()}
+        layouts, states = self._embedded(inputs)
         return walk.run(self, states, layouts, masks=masks, probe=probe), layouts
 
     def run(
@@ -144,12 +155,10 @@ class Model(nn.Module):
         head = self._head(name).plan
         if head.reads == "tokens":
             return states[head.streams[0]]
-        read = [self._row_vectors(head.reads, stream, states, layouts) for stream in head.streams]
+        read = [self.row_vectors(head.reads, stream, states, layouts) for stream in head.streams]
         return torch.cat(read) if head.objective == "contrast" else math.prod(read[1:], start=read[0])
 
-    def _row_vectors(
-        self, how: str, stream: str, states: Mapping[str, Tensor], layouts: Mapping[str, Layout]
-    ) -> Tensor:
+    def row_vectors(self, how: str, stream: str, states: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> Tensor:
         """A vector of each row [rows, ...]; the mean of a row without tokens is 0."""
         if how == "pooled":
             return self.pooled(stream, states, layouts)

@@ -125,11 +125,16 @@ class Regions(Part, frozen=True, tag="regions"):
 
 
 class Patches(Part, frozen=True, tag="patches"):
-    """Square picture patches of `edge` x `edge` pixels, projected, with their box as in Regions."""
+    """Square picture patches of `edge` x `edge` pixels, projected, with their box as in Regions.
+
+    `capacity` positions are learned besides (ViT: Dosovitskiy et al. 2021, 3.1): a sum of boxes alone cannot say "the
+    patch beside this one" before a layer has bent it.
+    """
 
     edge: int
     channels: int = 3
     box: int = 5
+    capacity: int = 0
     norm: Norm | None = Norm()
     dropout: float = 0.0
 
@@ -160,7 +165,8 @@ class Head(Part, frozen=True):
     `objective` "classes" is cross-entropy over `outputs`; "distribution" the KL divergence from a given distribution
     (ViLBERT's masked regions); "several" a yes or no for each output; "values" half the squared error; "span" a first
     and a last token of the row; "contrast" likeness to a partner, whose cosines are multiplied by `sharpness`: the
-    second half of the rows, or the same rows of a second stream.
+    second half of the rows, or the same rows of a second stream. `before` is the step before which the head reads the
+    streams; None: after the last.
     """
 
     name: str
@@ -172,6 +178,7 @@ class Head(Part, frozen=True):
     bias: bool = False
     scale: float = 1.0
     objective: Literal["classes", "distribution", "several", "values", "span", "contrast"] = "classes"
+    before: int | None = None
     sharpness: float = 20.0
     dropout: float = 0.0
 
@@ -197,6 +204,14 @@ class Plan(Part, frozen=True):
             if stream.name == name:
                 return stream
         raise ValueError(f"the plan has no stream {name!r}; it has {', '.join(s.name for s in self.streams)}")
+
+    @property
+    def apart(self) -> int:
+        """How many steps run before any stream reads another: until there, each can be encoded alone."""
+        for number, step in enumerate(self.steps):
+            if isinstance(step, Step) and any(a.stream != one.stream for one in step.blocks for a in one.attends):
+                return number
+        return len(self.steps)
 
     def with_heads(self, *heads: Head) -> Plan:
         """The same trunk under other heads; ties with heads that are gone go with them."""

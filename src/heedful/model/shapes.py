@@ -32,10 +32,16 @@ def _embedding(stream: Stream) -> Shapes:
             yield f"{address}.segments.weight", (embedding.segments, width)
     else:
         is_patch = isinstance(embedding, Patches)
-        features = embedding.channels * embedding.edge**2 if isinstance(embedding, Patches) else embedding.features
-        yield from _linear(f"{address}.{'pixels' if is_patch else 'features'}", width, features)
+        yield from _linear(f"{address}.{'pixels' if is_patch else 'features'}", width, _seen(embedding))
         yield from _linear(f"{address}.box", width, embedding.box)
+        if isinstance(embedding, Patches) and embedding.capacity:
+            yield f"{address}.positions.weight", (embedding.capacity, width)
     yield from _norm(f"{address}.norm", embedding.norm, width)
+
+
+def _seen(embedding: Regions | Patches) -> int:
+    """Numbers of a region's or patch's vector."""
+    return embedding.channels * embedding.edge**2 if isinstance(embedding, Patches) else embedding.features
 
 
 def _block(plan: Plan, address: str, block: Block) -> Shapes:
@@ -123,6 +129,6 @@ def flops_per_token(plan: Plan) -> dict[str, int]:
             width = plan.stream(head.streams[0]).width
             cost[head.streams[0]] += 2 * width * (head.outputs + (width if head.transform else 0))
     for stream in plan.streams:
-        if isinstance(stream.embedding, Regions):
-            cost[stream.name] += 2 * stream.width * (stream.embedding.features + stream.embedding.box)
+        if not isinstance(stream.embedding, Tokens):
+            cost[stream.name] += 2 * stream.width * (_seen(stream.embedding) + stream.embedding.box)
     return cost

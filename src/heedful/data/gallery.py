@@ -1,0 +1,250 @@
+"""All pictures of a run as a model reads them: patches of pixels or regions with features. Made once, kept on disk.
+
+`Sight` says how a model sees pictures and is stored with it; `Gallery` holds pictures by number and gives some of them
+as the picture stream's input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import torch
+import xxhash
+from msgspec import Struct
+
+from ..config import Pictures
+from ..errors import UserError
+from ..model.embeddings import PatchInput, RegionInput
+from ..model.layout import Layout
+from ..text.ragged import offsets, spans
+from .patches import boxes_of, moved, patches_of, require_fit, rows_of
+from .pictures import Reference, read_picture
+from .regions import FeatureFile, Reals, Regions, encoder_of
+
+Ids = npt.NDArray[np.int64]
+PATCHES = "patches"
+NETWORKS = ("efficientnet-lite0",)
+
+
+class Sight(Struct, frozen=True, kw_only=True):
+    """How pictures are seen: as patches of `edge` pixels after scaling to `size` (height, width), or as regions of
+    `features` numbers with `classes` chances (0: none) that the encoder of that name made."""
+
+    encoder: str = PATCHES
+    size: tuple[int, int] = (32, 32)
+    edge: int = 4
+    zero: float = 127.5
+    features: int = 0
+    classes: int = 0
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What the plan of two streams needs to know."""
+        if self.encoder == PATCHES:
+            return {"edge": self.edge, "channels": 3, "regions": 3 * self.edge**2}
+        return {"features": self.features, "regions": self.classes or self.features}
+
+
+class Gallery:
+    """Pictures by number. `pixels` [n, height, width, 3] of patches, else `rows`, `boxes` and `classes` end to end.
+
+    `lengths` [n] are the rows of each picture, the first of which is the whole picture.
+    """
+
+    def __init__(
+        self, sight: Sight, array: npt.NDArray[Any], lengths: Ids, boxes: Reals, classes: Reals | None = None
+    ) -> None:
+        self.sight, self.array, self.lengths, self.boxes = sight, array, lengths, boxes
+        self.classes = classes
+        self._begins = offsets(lengths)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def input(
+        self,
+        numbers: Ids,
+        device: torch.device | str = "cpu",
+        *,
+        epoch: int | None = None,
+        examples: Ids | None = None,
+        seed: int = 0,
+        change: Pictures | None = None,
+    ) -> PatchInput | RegionInput:
+        """Some pictures, a row of the stream each. With an `epoch`, patches are moved and mirrored as `change` says,
+        by (seed, epoch, example); `examples` are the pictures' numbers if not given."""
+        numbers = np.asarray(numbers, np.int64)
+        layout = Layout.packed(self.lengths[numbers], device)
+        move = lambda array: torch.from_numpy(array).to(device)
+        if self.sight.encoder != PATCHES:
+            places = spans(self._begins[numbers], self.lengths[numbers])
+            return RegionInput(move(self.array[places]), move(self.boxes[places]), layout)
+        pixels = self.array[numbers]
+        if epoch is not None and change is not None:
+            drawn = numbers if examples is None else examples
+            pixels = moved(pixels, drawn, seed, epoch, change.shift, change.mirror)
+        patches = patches_of(pixels, self.sight.edge, self.sight.zero)
+        return PatchInput(move(patches), move(np.tile(self.boxes, (len(numbers), 1))), layout)
+
+    def wanted_classes(self, numbers: Ids) -> Reals | None:
+        """The chances of the rows' classes [rows, classes] where the encoder gave some."""
+        if self.classes is None or not self.sight.classes:
+            return None
+        return self.classes[spans(self._begins[numbers], self.lengths[numbers])]
+
+
+# ---- making one -----------------------------------------------------------------------------------------------------
+
+
+def found_all(references: Iterable[Reference], pictures: Pictures, root: Path | None = None) -> list[Reference]:
+    """The references with their files found; in a file of features nothing is looked for."""
+    if pictures.features is not None and pictures.features not in NETWORKS:
+        return list(references)
+    return [one.found(root) for one in references]
+
+
+def unique(references: Sequence[Reference]) -> tuple[list[Reference], Ids]:
+    """Each picture once, and the number of each reference's picture."""
+    numbers: dict[str, int] = {}
+    found = [numbers.setdefault(one.name, len(numbers)) for one in references]
+    first = {one.name: one for one in reversed(references)}
+    return [first[name] for name in numbers], np.array(found, np.int64)
+
+
+def look_at(sight: Sight, references: Sequence[Reference], features: Path | None = None) -> Gallery:
+    """A gallery in memory, as a finished model sees it; UserError for features of another encoder than its own."""
+    if sight.encoder == PATCHES:
+        count = len(references)
+        array = np.zeros((count, *sight.size, 3), np.uint8)
+        for number, one in enumerate(references):
+            array[number] = read_picture(one, sight.size)
+        lengths = np.full(count, rows_of(sight.size, sight.edge), np.int64)
+        return Gallery(sight, array, lengths, boxes_of(sight.size, sight.edge))
+    rows = [*_regions(sight.encoder, references, features)]
+    for one, regions in zip(references, rows, strict=True):
+        if regions.features.shape[1] != sight.features or regions.classes.shape[1] not in (0, sight.classes):
+            raise UserError(
+                f"{one.where}: {one.name}: {regions.features.shape[1]} features and {regions.classes.shape[1]} classes "
+                f"where the model reads {sight.features} and {sight.classes}"
+            )
+    return _of_regions(sight, rows)
+
+
+def _regions(encoder: str, references: Sequence[Reference], features: Path | None) -> list[Regions]:
+    if encoder in NETWORKS and features is None:
+        from .networks import regions_of
+
+        return regions_of(references)
+    if features is None:
+        raise UserError(f"the model reads features that {encoder!r} made; give their file with --features FILE")
+    with FeatureFile(features) as file:
+        if file.encoder != encoder:
+            raise UserError(f"{features}: made by the encoder {file.encoder!r}; the model reads those of {encoder!r}")
+        return [file.regions(one) for one in references]
+
+
+def _of_regions(sight: Sight, rows: Sequence[Regions]) -> Gallery:
+    lengths = np.array([len(one.features) for one in rows], np.int64)
+    joined = Regions(*(np.concatenate(part) for part in zip(*rows, strict=True)))
+    return Gallery(sight, joined.features, lengths, joined.boxes, joined.classes)
+
+
+def prepare_gallery(pictures: Pictures, folder: Path, references: Sequence[Reference]) -> Gallery:
+    """The gallery of a run's pictures (each once) in `folder`, made or found there."""
+    key = _key(pictures, references)
+    try:
+        return open_gallery(folder, key)
+    except UserError:
+        pass
+    sight, rows = Sight(size=pictures.size, edge=pictures.edge, zero=pictures.zero), None
+    if pictures.features is None:
+        require_fit(pictures.size, pictures.edge)
+    else:
+        path = None if pictures.features in NETWORKS else Path(pictures.features)
+        encoder = pictures.features if path is None else encoder_of(path)
+        rows = _regions(encoder, references, path)
+        first = rows[0]
+        sight = Sight(encoder=encoder, features=first.features.shape[1], classes=first.classes.shape[1])
+        for one, regions in zip(references, rows, strict=True):
+            if [part.shape[1] for part in regions] != [part.shape[1] for part in first]:
+                raise UserError(f"{one.where}: {one.name}: features of another size than those of the first picture")
+    gallery = look_at(sight, references) if rows is None else _of_regions(sight, rows)
+    _save(gallery, folder, key)
+    return open_gallery(folder, key)
+
+
+def _key(pictures: Pictures, references: Sequence[Reference]) -> str:
+    """A hash of what a gallery is made from: names, files' sizes and times, settings."""
+    state = xxhash.xxh3_128(f"{pictures.size} {pictures.edge} {pictures.zero} {pictures.features}".encode())
+    files = {one.name.rpartition("#")[0] or one.name for one in references} | {pictures.features or ""}
+    for one in references:
+        state.update(f"{one.name}\n".encode())
+    for file in sorted(files):
+        if (path := Path(file)).is_file():
+            state.update(f"{file} {path.stat().st_size} {path.stat().st_mtime_ns}\n".encode())
+    return state.hexdigest()
+
+
+def _save(gallery: Gallery, folder: Path, key: str) -> None:
+    """pictures.npy, boxes.npy, classes.npy, lengths.npy and, last, pictures.json with their hash."""
+    parts = {"pictures": gallery.array, "boxes": gallery.boxes, "lengths": gallery.lengths, "classes": gallery.classes}
+    told = {"key": key, "hash": {}, "sight": _plain(gallery.sight)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "pictures.json").unlink(missing_ok=True)
+        for name, array in parts.items():
+            if array is not None:
+                np.save(folder / f"{name}.npy", array)
+                told["hash"][name] = _digest(folder / f"{name}.npy")  # type: ignore[index]
+        aside = folder / ".pictures.json.tmp"
+        aside.write_text(json.dumps(told), "utf-8")
+        os.replace(aside, folder / "pictures.json")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror or error}; free some space") from None
+
+
+def open_gallery(folder: Path, key: str | None = None) -> Gallery:
+    """What `prepare_gallery` made; pixels and features stay on disk until they are read. UserError if damaged."""
+    path = folder / "pictures.json"
+    try:
+        told = json.loads(path.read_text("utf-8"))
+        if key is not None and told["key"] != key:
+            raise UserError(f"{path}: made from other pictures or settings; delete it")
+        arrays = {}
+        for name, wanted in told["hash"].items():
+            if _digest(folder / f"{name}.npy") != wanted:
+                raise UserError(
+                    f"{folder / name}.npy: damaged (its hash differs); delete it and prepare the data again"
+                )
+            arrays[name] = np.load(folder / f"{name}.npy", mmap_mode="r" if name == "pictures" else None)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: cannot be read: {error}; delete it and prepare the data again") from None
+    return Gallery(sight_from(told["sight"], path), arrays["pictures"], arrays["lengths"], arrays["boxes"],
+                   arrays.get("classes"))  # fmt: skip
+
+
+def _digest(path: Path) -> str:
+    state = xxhash.xxh3_128()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            state.update(block)
+    return state.hexdigest()
+
+
+def _plain(sight: Sight) -> dict[str, Any]:
+    return {name: getattr(sight, name) for name in Sight.__struct_fields__}
+
+
+def sight_from(plain: object, where: object) -> Sight:
+    """What a model's config.json holds under "pictures"; UserError for what is none."""
+    try:
+        return msgspec.convert(plain, Sight)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{where}: how pictures are seen is not understood: {error}") from None

@@ -1,0 +1,125 @@
+"""match: pictures and texts that belong together. ViLBERT's pretraining (Lu et al. 2019, 3.2) and retrieval both ways.
+
+Two stages. Before the streams meet, a vector of each caption and of each picture is trained to be like its partner's
+(in-batch negatives), so that many are compared at the price of one product; after they have met, co-attention says
+whether a pair belongs together (0: yes, 1: no, as in ViLBERT), for the likeliest only. With `matching.contrast` = 0 it
+is ViLBERT alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import torch
+
+from ...config import Recipe
+from ...data.captioned import Part, prepare_captioned
+from ...data.gallery import Gallery, open_gallery
+from ...data.readers import resolve
+from ...data.regions import encoder_of
+from ...data.table import Table
+from ...errors import UserError
+from ...model.families import masked_token, pooled_label
+from ...model.model import Model
+from ...model.plan import Head, Norm, Plan
+from ...text.tokenizer import Tokenizer
+from ...train.validation import Validation
+from ..beginning import keep_start, located, plan_of_start, planned, settled, start_with
+from ..finding import save_model
+from ..learning import Learning
+from .batches import PLAIN, Pairs
+from .closing import close, write_report
+from .evaluating import evaluate, quick_recall
+from .matcher import Matcher, load
+
+__all__ = ["Matcher", "build", "close", "complete", "evaluate", "farewell", "load", "prepare", "write_report"]
+
+VOCABULARY = 4000
+VECTOR = 128
+
+
+def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
+    """Files found, sizes chosen; UserError where the recipe's own words do not fit together."""
+    weights = recipe.matching
+    if not weights.contrast and not weights.alignment:
+        raise UserError("nothing says what matches: set matching.contrast or matching.alignment above 0")
+    pictures = recipe.pictures
+    if pictures.features is not None and Path(pictures.features).suffix in (".safetensors", ".npz"):
+        file = str(resolve(pictures.features, root).absolute())
+        encoder_of(Path(file))
+        recipe = msgspec.structs.replace(recipe, pictures=msgspec.structs.replace(pictures, features=file))
+    return settled(located(recipe, root), VOCABULARY)
+
+
+def prepare(recipe: Recipe, folder: Path) -> list[str]:
+    """Tokenizer, pictures and pairs in the run's data."""
+    lines, tokenizer = keep_start(recipe, folder)
+    return [*lines, *prepare_captioned(recipe, folder, tokenizer)]
+
+
+def plan_of(recipe: Recipe, tokenizer: Tokenizer, gallery: Gallery, start: Plan | None = None) -> Plan:
+    """Two streams under the heads that the recipe gives weight to."""
+    built = planned(recipe, tokenizer.vocab_size, start, **gallery.sight.sizes)
+    text, picture = built.stream("text"), built.stream("picture")
+    sight, weights = gallery.sight, recipe.matching
+    heads: list[Head] = []
+    if weights.contrast:
+        if text.width != picture.width:
+            raise UserError(
+                f"matching.contrast compares streams of one width, not of {text.width} and {picture.width}: set "
+                "model.picture_width, or matching.contrast = 0"
+            )
+        heads.append(
+            Head(name="likeness", streams=("text", "picture"), outputs=VECTOR, reads="mean", before=built.apart,
+                 objective="contrast", sharpness=weights.sharpness)
+        )  # fmt: skip
+    if weights.alignment:
+        heads.append(pooled_label("alignment", ("text", "picture"), 2))
+    if weights.text and recipe.masking.share:
+        heads.append(masked_token("text", tokenizer.vocab_size, Norm(), "gelu"))
+    if weights.regions and recipe.masking.regions:
+        kind = "distribution" if sight.classes else "values"
+        heads.append(Head(name="masked_region", streams=("picture",), outputs=sight.sizes["regions"],
+                          transform="gelu", bias=True, objective=kind))  # fmt: skip
+    return built.with_heads(*heads)
+
+
+def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
+    """Model and data as the training loop wants them."""
+    tokenizer, gallery = Tokenizer.load(folder / "tokenizer.json"), open_gallery(folder)
+    table = Table.open(folder / "pairs.safetensors")
+    pools = int(table.columns["pool"][0].max())
+    model = Model(plan_of(recipe, tokenizer, gallery, plan_of_start(recipe, folder)), recipe.seed).to(device)
+    start_with(model, recipe, folder)
+    training = Pairs(recipe, Part(table, 0), gallery, tokenizer, device)
+    heldout = [Pairs(recipe, Part(table, pool), gallery, tokenizer, device) for pool in range(1, pools + 1)]
+    extra = {"pictures": msgspec.to_builtins(gallery.sight), "longest": recipe.data.longest}
+
+    def scores(model: Model) -> Validation:
+        return _validate(model, heldout)
+
+    def save(path: Path, model: Model) -> None:
+        save_model(path, model, "match", tokenizer, extra)
+
+    return Learning(model, training.epoch, training.batch, scores, save)
+
+
+def _validate(model: Model, pools: list[Pairs]) -> Validation:
+    """Losses of the held-out pairs, and the mean of their recall at 10 both ways, without looking at pairs again."""
+    loss, tokens, right, judged = 0.0, 0, 0, 0
+    for pairs in pools:
+        for examples in pairs.batches.in_order():
+            batch = pairs.batch(examples, PLAIN, learning=False)
+            for name, sums in model(batch.inputs, batch.labels).items():
+                loss += float(sums.loss)
+                if name == "alignment":
+                    right, judged = right + int(sums.correct), judged + sums.count
+            tokens += batch.tokens
+    found = {"loss": loss / tokens} | ({"accuracy": right / judged} if judged else {})
+    return Validation(found | {"recall": quick_recall(model, pools)})
+
+
+def farewell(run: Path) -> str:
+    """What to do with the finished run."""
+    return f'finished; try: heedful match -m {run} --pictures FOLDER "a red heart"'

@@ -1,0 +1,71 @@
+"""What a finished run of matching leaves: recall on the held-out pairs, the page, the card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from ...data.captioned import split_captioned
+from ...errors import UserError
+from ...train.run import Run
+from ..closing import Told, finished, write, write_card, write_page
+from .evaluating import found_in, rows
+from .matcher import load
+
+SCORES = "scores.json"
+MOST = 2000  # pairs of a list that are searched at the end of a run
+
+
+class Scored(msgspec.Struct, kw_only=True):
+    """RUN/scores.json: rows of metric, score and note, and on how much."""
+
+    scores: list[tuple[str, str, str]]
+    scored: str
+
+
+def close(run: Run) -> list[str]:
+    """Search the held-out pairs, write page and card."""
+    matcher = load(run.model)
+    _, pools = split_captioned(run.recipe)
+    data = run.recipe.data
+    names = [Path(file).name for file in data.dev] if data.dev else ["held out"]
+    own = run.recipe.pictures.features
+    features = Path(own) if own is not None and Path(own).is_file() else None
+    found = [found_in(matcher, name, pool[:MOST], features) for name, pool in zip(names, pools, strict=True)]
+    told = Scored(scores=rows(found), scored=f"On {sum(one.captions for one in found):,} held-out pairs.")
+    write(run.folder / SCORES, msgspec.json.format(msgspec.json.encode(told)) + b"\n")
+    page = write_report(run)
+    write_card(run, _told(run, told), matcher.model)
+    best = [f"{metric} {score} ({note})" for metric, score, note in told.scores if metric.endswith("recall at 10")][:2]
+    return [*best, f"report: {page}"]
+
+
+def write_report(run: Run) -> Path:
+    """RUN/report.html, at any time of the run."""
+    path = run.folder / SCORES
+    try:
+        told = msgspec.json.decode(path.read_bytes(), type=Scored)
+    except FileNotFoundError:
+        told = Scored(scores=[], scored="")
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {error}; remove it, and see heedful report {run.folder}") from None
+    return write_page(run, _told(run, told))
+
+
+def _told(run: Run, scored: Scored) -> Told:
+    data = run.recipe.data
+    return Told(
+        lead="Matches pictures and texts." if finished(run) else "A matcher of pictures and texts in training.",
+        what="A Transformer of two streams with co-attention, of {parameters} parameters, that says which pictures and "
+        "texts belong together.",
+        use='heedful match -m MODEL --pictures FOLDER "..."',
+        limits=[
+            "It knows the kind of pictures and words it was trained on, and nothing else.",
+            "Scores compare candidates for one query; they are no probabilities.",
+        ],
+        facts=[(metric, score, note) for metric, score, note in scored.scores if metric.endswith("recall at 10")][:2],
+        sources=[f"pairs of {Path(file).name}" for file in data.train],
+        scores=scored.scores,
+        scored=scored.scored,
+    )

@@ -1,0 +1,128 @@
+"""Scores of matching: recall both ways among all pictures and all captions of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ...config import Pictures
+from ...data.captioned import Captioned, read_captioned
+from ...data.gallery import found_all, look_at, unique
+from ...measure.retrieval import chance, first_right, retrieval
+from ...model.embeddings import TokenInput
+from ...model.layout import Layout
+from ...model.model import Model
+from ..evaluated import Evaluated
+from .batches import Pairs
+from .matcher import LOOKED, Encoded, Matcher, encode, ordered, ranked
+
+Ids = npt.NDArray[np.int64]
+QUICK = 1000  # pairs of a list that a validation ranks; without likeness every pair must be looked at, so fewer
+SLOW = 50
+
+
+class Found(NamedTuple):
+    """Recall and ranks in one pool of pictures and captions, both ways, and what chance would give."""
+
+    name: str
+    pictures: int
+    captions: int
+    to_picture: dict[str, float]
+    to_caption: dict[str, float]
+    chance: tuple[float, float]
+
+
+def search(
+    model: Model, texts: Encoded, pictures: Encoded, groups: tuple[Ids, Ids], name: str, looked: int = LOOKED
+) -> Found:
+    """Every caption looks for its picture and every picture for a caption; `groups` of both say who belongs to whom."""
+    right = groups[0][:, None] == groups[1][None, :]
+    both = [
+        dict(retrieval(first_right(ordered(*ranked(model, queries, candidates, looked)), own)))
+        for queries, candidates, own in ((texts, pictures, right), (pictures, texts, right.T))
+    ]
+    by_chance = chance(len(pictures), right.sum(1).mean()), chance(len(texts), right.sum(0).mean())
+    return Found(name, len(pictures), len(texts), both[0], both[1], by_chance)
+
+
+@torch.no_grad()
+def quick_recall(model: Model, pools: Sequence[Pairs]) -> float:
+    """The mean of recall at 10 both ways, as a share, over lists of pairs; by likeness alone where there is a head."""
+    found = []
+    for pairs in pools:
+        some = np.arange(min(len(pairs.part), QUICK if "likeness" in model.heads else SLOW))
+        texts = encode(model, "text", [_texts(pairs, some[first : first + 256]) for first in range(0, len(some), 256)])
+        seen, first_of = np.unique(pairs.part.pictures[some], return_index=True)
+        inputs = [pairs.gallery.input(seen[first : first + 256], pairs.device) for first in range(0, len(seen), 256)]
+        groups = pairs.part.groups[some], pairs.part.groups[some[first_of]]
+        pool = search(model, texts, encode(model, "picture", inputs), groups, "", 0)
+        found += [pool.to_picture["recall at 10"], pool.to_caption["recall at 10"]]
+    return sum(found) / len(found) / 100
+
+
+def _texts(pairs: Pairs, examples: Ids) -> TokenInput:
+    ids, lengths = pairs.part.captions(examples)
+    return TokenInput(torch.from_numpy(ids).to(pairs.device), Layout.packed(lengths, pairs.device))
+
+
+def found_in(matcher: Matcher, name: str, pairs: Sequence[Captioned], features: Path | None = None) -> Found:
+    """The search among the pictures and captions of some pairs."""
+    pictures = Pictures(features=None if features is None else str(features))
+    each, numbers = unique(found_all([pair.picture for pair in pairs], pictures))
+    known: dict[str, int] = {}
+    groups = np.array([known.setdefault(pair.group, len(known)) for pair in pairs])
+    first = np.unique(numbers, return_index=True)[1]
+    shown = matcher.gallery(look_at(matcher.sight, each, features), [one.name for one in each])
+    texts = matcher.captions([pair.caption for pair in pairs])
+    with torch.no_grad():
+        return search(matcher.model, texts.encoded, shown.encoded, (groups, groups[first]), name)
+
+
+def evaluate(matcher: Matcher, files: Sequence[Path], fields: Sequence[str] = ()) -> Evaluated:
+    """Recall at 1, 5 and 10 both ways for each file, and their means."""
+    found = [found_in(matcher, file.name, read_captioned(file, fields)) for file in files]
+    return Evaluated(
+        title="Pictures and texts that belong together",
+        scored=" ".join(f"{one.name}: {one.captions:,} captions, {one.pictures:,} pictures." for one in found[:3])
+        + (f" And {len(found) - 3} files more." if len(found) > 3 else ""),
+        scores=rows(found),
+        figures={"files": [one._asdict() for one in found], **means(found)},
+    )
+
+
+def means(found: Sequence[Found]) -> dict[str, Any]:
+    """The means of all files."""
+    names = list(found[0].to_picture)
+    return {
+        way: {name: float(np.mean([getattr(one, way)[name] for one in found])) for name in names}
+        for way in ("to_picture", "to_caption")
+    } | {"chance": [float(np.mean([one.chance[way] for one in found])) for way in (0, 1)]}
+
+
+def rows(found: Sequence[Found]) -> list[tuple[str, str, str]]:
+    """Metric, score and note: the means, then recall at 10 of each file where there are several."""
+    mean = means(found)
+    lines = []
+    for number, (way, of, called) in enumerate(
+        (("to_picture", "pictures", "caption to picture"), ("to_caption", "captions", "picture to caption"))
+    ):
+        by_chance = mean["chance"][number]
+        candidates = sorted({getattr(one, of) for one in found})
+        among = f"{candidates[0]:,}" + (f" to {candidates[-1]:,}" if len(candidates) > 1 else "")
+        for name, score in mean[way].items():
+            note = f"among {among} {of}"
+            if name == "recall at 10":
+                note += f"; chance {by_chance:.1f}, so {score / by_chance:.1f} times"
+            lines.append((f"{called}, {name}", f"{score:.1f}", note))
+    if len(found) > 1:
+        lines += [
+            (f"{one.name}, recall at 10", f"{one.to_picture['recall at 10']:.1f}",
+             f"caption to picture; picture to caption {one.to_caption['recall at 10']:.1f}")
+            for one in found
+        ]  # fmt: skip
+    return lines

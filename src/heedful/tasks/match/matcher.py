@@ -1,0 +1,208 @@
+"""A finished model that matches: captions against pictures, pictures against captions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ...config import Pictures
+from ...data.gallery import PATCHES, Gallery, Sight, found_all, look_at, sight_from
+from ...data.pictures import SUFFIXES, Reference, load_array
+from ...data.readers import read_lines
+from ...errors import UserError
+from ...model.embeddings import Input, TokenInput
+from ...model.heads import Head
+from ...model.layout import Layout
+from ...model.model import Model
+from ...text.ragged import spans
+from ...text.tokenizer import Tokenizer
+from ..finding import load_for
+
+Ids = npt.NDArray[np.int64]
+Reals = npt.NDArray[np.float32]
+CHUNK = 256  # rows that are encoded, or pairs that meet, at a time
+LOOKED = 20  # of the likeliest, so many are looked at again by co-attention
+
+
+class Match(NamedTuple):
+    """Which candidate, and how well it fits: the log-odds that it belongs together, or a cosine where the model was
+    not trained to align or the candidate was not among those looked at (`looked` is False)."""
+
+    number: int
+    name: str
+    score: float
+    looked: bool
+
+
+@dataclass
+class Encoded:
+    """Some rows of one stream as they are before the streams meet, and their vectors of length 1 (None: no head)."""
+
+    stream: str
+    states: Tensor
+    lengths: Ids
+    vectors: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def rows(self, numbers: Ids) -> tuple[Tensor, Layout]:
+        """The states of some rows, which may repeat, end to end."""
+        begins = np.cumsum(self.lengths) - self.lengths
+        places = torch.from_numpy(spans(begins[numbers], self.lengths[numbers])).to(self.states.device)
+        return self.states.index_select(0, places), Layout.packed(self.lengths[numbers], self.states.device)
+
+
+class Side(NamedTuple):
+    """What is compared: names or captions, encoded."""
+
+    names: list[str]
+    encoded: Encoded
+
+
+def encode(model: Model, stream: str, inputs: Sequence[Input]) -> Encoded:
+    """Batches of one stream's inputs, through the steps before the streams meet."""
+    states, lengths, vectors = [], [], []
+    head = dict(model.heads.items()).get("likeness")
+    for given in inputs:
+        layout = given.layout
+        begun = {stream: model.streams[stream].embedding(given)}
+        now = model.run(begun, {stream: layout}, last=model.plan.apart)
+        states.append(now[stream])
+        lengths.append(layout.lengths)
+        if isinstance(head, Head):
+            vectors.append(functional.normalize(head(model.row_vectors("mean", stream, now, {stream: layout})), dim=-1))
+    return Encoded(stream, torch.cat(states), np.concatenate(lengths), torch.cat(vectors) if vectors else None)
+
+
+def aligned(model: Model, texts: Encoded, pictures: Encoded, text: Ids, picture: Ids) -> Tensor:
+    """Log-odds [pairs] that caption `text[i]` and picture `picture[i]` belong together, after co-attention."""
+    found = []
+    for first in range(0, len(text), CHUNK):
+        some = slice(first, first + CHUNK)
+        (words, word_layout), (patches, patch_layout) = texts.rows(text[some]), pictures.rows(picture[some])
+        layouts = {"text": word_layout, "picture": patch_layout}
+        states = model.run({"text": words, "picture": patches}, layouts, first=model.plan.apart)
+        logits = model.logits("alignment", states, layouts)
+        found.append(logits[:, 0] - logits[:, 1])
+    return torch.cat(found) if found else torch.zeros(0)
+
+
+def ranked(
+    model: Model, queries: Encoded, candidates: Encoded, looked: int = LOOKED
+) -> tuple[Reals, npt.NDArray[np.bool_]]:
+    """Scores [queries, candidates], and which of them were looked at by co-attention: these come before all others.
+
+    Their scores are log-odds + cosine x sharpness, those of the others cosines.
+    """
+    likeness = torch.zeros(len(queries), len(candidates))
+    if queries.vectors is not None and candidates.vectors is not None:
+        likeness = queries.vectors @ candidates.vectors.T
+    else:
+        looked = len(candidates)
+    scores = likeness.cpu().numpy()
+    seen = np.zeros(scores.shape, np.bool_)
+    few = min(looked, len(candidates)) if "alignment" in model.heads else 0
+    if few:
+        best = likeness.topk(few, dim=1).indices.cpu().numpy()
+        mine = np.repeat(np.arange(len(queries)), few)
+        sides = {queries.stream: (queries, mine), candidates.stream: (candidates, best.reshape(-1))}
+        (texts, text), (pictures, picture) = sides["text"], sides["picture"]
+        odds = aligned(model, texts, pictures, text, picture).cpu().numpy().reshape(best.shape)
+        head = dict(model.heads.items()).get("likeness")
+        sharpness = head.plan.sharpness if isinstance(head, Head) else 0.0
+        np.put_along_axis(seen, best, True, 1)
+        np.put_along_axis(scores, best, odds + sharpness * np.take_along_axis(scores, best, 1), 1)
+    return scores, seen
+
+
+def ordered(scores: Reals, seen: npt.NDArray[np.bool_]) -> Ids:
+    """The candidates of each query, best first [queries, candidates]."""
+    return np.lexsort((-scores, ~seen), axis=-1)
+
+
+class Matcher:
+    """Ranks pictures for a caption, and captions for a picture."""
+
+    def __init__(self, model: Model, tokenizer: Tokenizer, sight: Sight, longest: int) -> None:
+        self.model, self.tokenizer, self.sight, self.longest = model.eval(), tokenizer, sight, longest
+
+    @torch.no_grad()
+    def captions(self, texts: Sequence[str]) -> Side:
+        """Captions encoded, to be compared with many pictures."""
+        for number, text in enumerate(texts, 1):
+            if not text.strip():
+                raise UserError(f"text {number} is empty; there is nothing to look for")
+        ids = [row[: self.longest - 2] for row in self.tokenizer.encode_many(texts)]
+        rows = [[Tokenizer.start, *row, Tokenizer.end] for row in ids]
+        chunks = [rows[first : first + CHUNK] for first in range(0, len(rows), CHUNK)]
+        inputs = [
+            TokenInput(
+                torch.tensor([token for row in chunk for token in row]),
+                Layout.packed(np.array([len(row) for row in chunk])),
+            )
+            for chunk in chunks
+        ]
+        return Side(list(texts), encode(self.model, "text", inputs))
+
+    def pictures(self, names: Sequence[str], features: Path | None = None) -> Side:
+        """Pictures read and encoded, to be compared with many captions; `features`: the file that has theirs."""
+        own = self.sight.encoder != PATCHES and features is not None
+        references = [Reference(name, "picture") for name in names]
+        found = references if own else found_all(references, Pictures())
+        return self.gallery(look_at(self.sight, found, features), names)
+
+    @torch.no_grad()
+    def gallery(self, gallery: Gallery, names: Sequence[str]) -> Side:
+        """Pictures of a gallery encoded."""
+        numbers = np.arange(len(gallery))
+        inputs = [gallery.input(numbers[first : first + CHUNK]) for first in range(0, len(numbers), CHUNK)]
+        return Side(list(names), encode(self.model, "picture", inputs))
+
+    @torch.no_grad()
+    def match(self, queries: Side, candidates: Side, best: int = 5, looked: int = LOOKED) -> list[list[Match]]:
+        """For each query (a caption or a picture, the other than the candidates) its best candidates, best first."""
+        scores, seen = ranked(self.model, queries.encoded, candidates.encoded, max(looked, best))
+        return [
+            [Match(int(n), candidates.names[n], float(scores[row, n]), bool(seen[row, n])) for n in order[:best]]
+            for row, order in enumerate(ordered(scores, seen))
+        ]
+
+
+def load(path: str | Path) -> Matcher:
+    """The matcher in a folder of a run or a model."""
+    model, extra, tokenizer = load_for(path, "match")
+    return Matcher(model, tokenizer, sight_from(extra.get("pictures"), path), int(extra.get("longest", 64)))
+
+
+def pictures_in(path: Path, sight: Sight, features: Path | None = None) -> list[str]:
+    """The pictures of a folder, in order; of a .npz or .npy all; else a file of names, one a line."""
+    if path.is_dir():
+        found = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    elif path.suffix in (".npz", ".npy"):
+        found = [f"{path}#{number}" for number in range(len(load_array(path, None, "--pictures")))]
+    elif path.suffix.lower() in SUFFIXES:
+        found = [str(path)]
+    else:
+        names = [Reference(line, f"{path}:{number}") for number, line in enumerate(read_lines(path), 1) if line.strip()]
+        own = sight.encoder != PATCHES and features is not None
+        found = [one.name if own else one.found().name for one in names]
+    if not found:
+        raise UserError(f"{path}: no pictures are in it; known are {', '.join(SUFFIXES)}")
+    return found
+
+
+def lines_in(path: Path) -> list[str]:
+    """The lines of a file that are not empty; UserError where there are none."""
+    found = [line for line in read_lines(path) if line.strip()]
+    if not found:
+        raise UserError(f"{path}: no texts are in it; write one a line")
+    return found

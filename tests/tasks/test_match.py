@@ -1,0 +1,299 @@
+"""Matching from files to ranked pictures, on drawn squares: what is learnt, what is scored, what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from heedful.cli import app
+from heedful.config import parse_recipe
+from heedful.data.gallery import look_at
+from heedful.data.regions import with_whole
+from heedful.errors import UserError
+from heedful.model import hardware
+from heedful.model.embeddings import PatchInput
+from heedful.tasks import finding
+from heedful.tasks import match as task
+from heedful.tasks.match import Matcher, load
+from heedful.tasks.match.batches import Pairs, without
+from heedful.tasks.match.matcher import pictures_in, ranked
+from heedful.tasks.runs import report, resume, train
+
+COLORS = {"red": (255, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
+PLACES = {"left": (0, 0), "right": (0, 4), "low": (4, 0)}
+
+
+def write_pairs(folder: Path, copies: int = 12) -> list[str]:
+    """Pictures of a square in a corner, on grounds of their own, with captions; the settings of a small run."""
+    rng, images, lines = np.random.default_rng(0), [], ["picture\tcaption\tgroup"]
+    for (color, value), (place, (row, column)), _ in itertools.product(COLORS.items(), PLACES.items(), range(copies)):
+        image = rng.integers(0, 90, (8, 8, 3), np.uint8)
+        image[row : row + 4, column : column + 4] = value
+        lines.append(f"a.npz#{len(images)}\ta {color} square {place}\t{color} {place}")
+        images.append(image)
+    np.savez(folder / "a.npz", images=np.stack(images))
+    dev = [lines[0], *lines[1::copies]]
+    (folder / "a.tsv").write_text("\n".join(lines) + "\n", "utf-8")
+    (folder / "dev.tsv").write_text("\n".join(dev) + "\n", "utf-8")
+    return [
+        f'data.train=["{folder}/a.tsv"]', f'data.dev=["{folder}/dev.tsv"]', "tokenizer.size=330",
+        "pictures.size=[8, 8]", "pictures.edge=4", "model.place=pre", "model.width=32", "model.layers=2",
+        "model.picture_layers=2", "model.text_before=[1, 2]", "model.picture_before=[1, 2]", "model.picture_width=32",
+        "model.co_width=32", "model.co_heads=2", "model.heads=2", "model.picture_heads=2", "model.feedforward=64",
+        "model.picture_feedforward=64", "model.dropout=0.0", "model.attention_dropout=0.0", "training.processes=1",
+        "training.threads=1", "training.batch_tokens=200", "training.warmup=5", "training.rate=3e-3",
+        "training.precision=fp32", "training.validate_every=10", "training.save_every=5",
+    ]  # fmt: skip
+
+
+def recipe_of(settings: list[str], *more: str) -> Any:
+    return parse_recipe({"task": "match"}, [*settings, *more])
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pairs")
+    write_pairs(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(given: Path) -> Path:
+    few = ("training.steps=80", "training.validate_every=80", "masking.share=0", "masking.regions=0")
+    assert train(recipe_of(write_pairs(given), *few), given / "run") == 0
+    return given / "run"
+
+
+@pytest.fixture(scope="module")
+def matcher(finished: Path) -> Matcher:
+    return load(finished)
+
+
+def pairs_of(folder: Path, *more: str) -> tuple[Any, Pairs]:
+    recipe = task.complete(recipe_of(write_pairs(folder), *more))
+    task.prepare(recipe, folder / "data")
+    learning = task.build(recipe, folder / "data", torch.device("cpu"))
+    pairs = learning.epoch.__self__  # type: ignore[attr-defined]
+    return learning, pairs
+
+
+# ---- what is learnt -------------------------------------------------------------------------------------------------
+
+
+def test_it_learns_to_match(finished: Path, given: Path) -> None:
+    found = finding.evaluate(finished, [given / "dev.tsv"])
+    assert found.figures["to_picture"]["recall at 1"] >= 90
+    assert found.figures["to_caption"]["recall at 1"] >= 90
+    assert "among 12 pictures" in found.text
+    assert (finished / "report.html").exists()
+    assert "two streams" in (finished / "model" / "README.md").read_text("utf-8")
+    assert report(finished, score=True)
+
+
+def test_both_ways(matcher: Matcher, given: Path) -> None:
+    names = [f"{given}/a.npz#{number}" for number in range(0, 144, 12)]
+    pictures = matcher.pictures(names)
+    captions = matcher.captions(["a green square left", "a blue square low"])
+    assert [found[0].number for found in matcher.match(captions, pictures, best=2)] == [3, 8]
+    back = matcher.match(pictures, captions, best=1)
+    assert (back[3][0].name, back[8][0].name) == ("a green square left", "a blue square low")
+
+
+def test_one_of_many_is_scored_as_alone(matcher: Matcher, given: Path) -> None:
+    """Encoded once and expanded, or each pair by itself."""
+    pictures = matcher.pictures([f"{given}/a.npz#{number}" for number in range(0, 144, 12)]).encoded
+    captions = matcher.captions(["a red square left", "a white square low of all"]).encoded
+    with torch.no_grad():
+        scores, seen = ranked(matcher.model, captions, pictures, 12)
+        assert seen.all()
+        for row, column in ((0, 0), (1, 5)):
+            numbers = np.array([row]), np.array([column])
+            (words, text), (patches, picture) = captions.rows(numbers[0]), pictures.rows(numbers[1])
+            states = matcher.model.run(
+                {"text": words, "picture": patches}, {"text": text, "picture": picture}, first=matcher.model.plan.apart
+            )
+            logits = matcher.model.logits("alignment", states, {"text": text, "picture": picture})[0]
+            alike = float(captions.vectors[row] @ pictures.vectors[column])  # type: ignore[index]
+            assert scores[row, column] == pytest.approx(float(logits[0] - logits[1]) + 20 * alike, abs=1e-3)
+
+
+def test_0_is_aligned(given: Path) -> None:
+    """As in ViLBERT's files: class 0 belongs together, 1 does not."""
+    _, pairs = pairs_of(given)
+    batch = pairs.batch(np.arange(0, 40), 0)
+    assert batch.labels["alignment"].ids[:40].tolist() == [0] * 40
+    assert batch.labels["alignment"].ids[40:].tolist().count(1) > 20
+
+
+def test_a_negative_of_the_same_group_is_none(given: Path) -> None:
+    _, pairs = pairs_of(given, "matching.negatives=3")
+    examples = np.arange(12)  # all of one group
+    batch = pairs.batch(examples, 0)
+    captions, lengths = pairs.part.captions(np.arange(144))
+    texts = np.split(captions, np.cumsum(lengths)[:-1])
+    ids = batch.inputs["text"].ids.numpy()
+    rows = np.split(ids, np.cumsum(batch.inputs["text"].layout.lengths)[:-1])[:48]
+    own = texts[0].tolist()
+    for row, label in zip(rows[12:], batch.labels["alignment"].ids[12:].tolist(), strict=True):
+        assert label == 1 or row.tolist() == own
+
+
+# ---- nothing is a NaN -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", ["0", "1e-9"])
+def test_where_nothing_is_hidden_the_losses_are_zero(given: Path, share: str) -> None:
+    """Not 0 / 0, as in the official code (its second defect)."""
+    learning, pairs = pairs_of(given, f"masking.share={share}", f"masking.regions={share}")
+    batch = pairs.batch(np.arange(10), 0)
+    sums = learning.model(batch.inputs, batch.labels)
+    assert all(math.isfinite(float(one.loss.detach())) for one in sums.values())
+    for name in ("masked_token", "masked_region"):
+        if name in sums:
+            assert float(sums[name].loss.detach()) == 0.0
+    torch.stack([one.loss for one in sums.values()]).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in learning.model.parameters() if p.grad is not None)
+
+
+def test_a_batch_of_one_pair(given: Path) -> None:
+    learning, pairs = pairs_of(given)
+    batch = pairs.batch(np.arange(1), 0)
+    assert all(math.isfinite(float(one.loss.detach())) for one in learning.model(batch.inputs, batch.labels).values())
+
+
+def test_the_whole_pictures_row_does_not_show_what_is_hidden(given: Path) -> None:
+    """The official code's mean counts what is hidden (its fifth defect)."""
+    _, pairs = pairs_of(given, "masking.regions=0.5")
+    batch = pairs.batch(np.arange(30), 0)
+    seen = batch.inputs["picture"]
+    assert isinstance(seen, PatchInput)
+    hidden = seen.pixels.view(-1, 5, 48)[60:]
+    gone = (hidden[:, 1:] == 0).all(-1)
+    assert gone.any()
+    left = (~gone).sum(1, keepdim=True).clamp(min=1)
+    torch.testing.assert_close(hidden[:, 0], (hidden[:, 1:] * ~gone[..., None]).sum(1) / left)
+    whole = seen.pixels.view(-1, 5, 48)[:30]
+    torch.testing.assert_close(whole[:, 0], whole[:, 1:].mean(1))
+    wanted = batch.labels["masked_region"]
+    assert wanted.rows is not None
+    first = int(wanted.rows[0]) - 60 * 5
+    torch.testing.assert_close(wanted.ids[0], whole.reshape(-1, 48)[first])
+
+
+def test_all_regions_hidden() -> None:
+    rows = torch.randn(3, 4)
+    assert without(rows, np.array([3]), torch.tensor([False, True, True])).abs().sum() == 0
+    one = with_whole(np.ones((1, 4), np.float32), np.zeros((1, 4), np.float32), np.zeros((1, 0), np.float32))
+    assert one.features.shape == (2, 4)
+
+
+def test_norms_and_biases_do_not_decay(given: Path) -> None:
+    """The official list forgets the norms of co-attention (its fourth defect): ours goes by shape."""
+    learning, _ = pairs_of(given)
+    for name, parameter in learning.model.named_parameters():
+        assert (parameter.dim() > 1) == (name.endswith("weight") and "norm" not in name), name
+
+
+def test_every_parameter_learns(given: Path) -> None:
+    """Nothing lies dead in a co-attention (the official code's first defect)."""
+    learning, pairs = pairs_of(given, "masking.share=0.5", "masking.regions=0.5")
+    batch = pairs.batch(np.arange(60), 0)
+    torch.stack([one.loss for one in learning.model(batch.inputs, batch.labels).values()]).sum().backward()
+    dead = [name for name, p in learning.model.named_parameters() if p.grad is None or not p.grad.abs().sum()]
+    assert dead == []
+
+
+# ---- the same again -------------------------------------------------------------------------------------------------
+
+
+def test_a_resumed_run_has_the_same_bits(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = hardware.probe()
+    monkeypatch.setattr(hardware, "probe", lambda: chosen)
+    recipe = recipe_of(write_pairs(given), "training.steps=14", "pictures.shift=1", "pictures.mirror=true")
+    assert train(recipe, tmp_path / "whole") == 0
+    batch, calls = Pairs.batch, 0
+
+    class Stop(Exception):
+        pass
+
+    def stopping(self: Pairs, examples: Any, epoch: int, learning: bool = True) -> Any:
+        nonlocal calls
+        calls += learning
+        if calls == 8:
+            raise Stop
+        return batch(self, examples, epoch, learning)
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Pairs, "batch", stopping)
+        with pytest.raises(Stop):
+            train(recipe, tmp_path / "broken")
+    assert resume(tmp_path / "broken") == 0
+    one, other = (load(tmp_path / name).model.tensors() for name in ("whole", "broken"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_going_on_from_a_finished_model(finished: Path, given: Path, tmp_path: Path) -> None:
+    kept = [one for one in write_pairs(given) if not one.startswith(("model.", "tokenizer."))]
+    recipe = recipe_of(kept, f"training.start={finished}", "training.steps=2", "matching.contrast=0")
+    assert train(recipe, tmp_path / "run") == 0
+    made = load(tmp_path / "run")
+    assert "likeness" not in made.model.heads
+    found = made.match(made.captions(["a red square left"]), made.pictures([f"{given}/a.npz#0"]))
+    assert found[0][0].looked
+
+
+# ---- the command, and what is refused -------------------------------------------------------------------------------
+
+
+def run_command(*args: str) -> None:
+    app(list(args), standalone_mode=False, prog_name="heedful")
+
+
+def test_the_command(finished: Path, given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures = str(given / "a.npz")
+    run_command("match", "-m", str(finished), "--pictures", pictures, "--best", "2", "--json", "a red square left")
+    told = json.loads(capsys.readouterr().out)
+    assert told["query"] == "a red square left"
+    assert len(told["found"]) == 2
+    assert int(told["found"][0]["name"].rpartition("#")[2]) < 12
+    (tmp_path / "texts").write_text("a red square left\n\na blue square low\n", "utf-8")
+    run_command("match", "-m", str(finished), "--texts", str(tmp_path / "texts"), f"{given}/a.npz#0")
+    assert capsys.readouterr().out.split("\n")[0].endswith("\ta red square left")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["matching.contrast=0", "matching.alignment=0"], "nothing says what matches"),
+        (["pictures.edge=3"], "cannot be cut"),
+        (["model.picture_width=24"], "streams of one width, not of 32 and 24"),
+        (["matching.negatives=0"], "matching.negatives = 0 is outside"),
+        (["pictures.features=none.npz"], "none.npz: no such file"),
+    ],
+)
+def test_recipes_that_do_not_fit(given: Path, tmp_path: Path, more: list[str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        train(recipe_of(write_pairs(given), "training.steps=1", *more), tmp_path / "run")
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_pictures_that_are_not_there(given: Path, finished: Path, matcher: Matcher, tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("picture\tcaption\na.png\tx\nb.png\ty\n", "utf-8")
+    recipe = recipe_of([f'data.train=["{tmp_path}/a.tsv"]', "training.steps=1", f'data.dev=["{given}/dev.tsv"]'])
+    with pytest.raises(UserError, match=r"a\.tsv:2: a\.png: no such picture"):
+        train(recipe, tmp_path / "run")
+    with pytest.raises(UserError, match=r"none\.png: no such picture"):
+        matcher.pictures(["none.png"])
+    with pytest.raises(UserError, match="text 2 is empty"):
+        matcher.captions(["x", " "])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no pictures are in it"):
+        pictures_in(tmp_path / "empty", matcher.sight)
+    assert len(look_at(matcher.sight, [])) == 0
