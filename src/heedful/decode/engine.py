@@ -261,6 +261,8 @@ def _batch(
         decoded.evaluate()
         steps, logits = decoded.begin(inputs)
         finding = search(rows, options, constraints)
+    # Who ended after a long prompt is not carried along to where there are no positions.
+    uneven = decoded.source is None
     gone: set[int] = set()
     length = 1
     while not stopped():
@@ -281,7 +283,7 @@ def _batch(
             tokens, parents = choice.tokens, choice.parents
             if said is not None:
                 said.follow(tokens, parents)
-            if gone and len(gone) < len(rows) and _worth_leaving(len(gone), len(rows)):
+            if gone and len(gone) < len(rows) and (uneven or _worth_leaving(len(gone), len(rows))):
                 stay = [row for row in range(len(rows)) if row not in gone]
                 rows = [rows[row] for row in stay]
                 tokens, parents = _leave(stay, tokens, parents, options.slots, steps, finding)
