@@ -29,7 +29,9 @@ def load_all(paths: Sequence[str | Path]) -> list[Translator]:
         if one.tags != found[0].tags:
             raise UserError(f"{path}: has other tags than {paths[0]}; they cannot decode together")
         if one.task != found[0].task:
-            raise UserError(f"{path}: puts {one.task!r} before a text, {paths[0]} {found[0].task!r}; take one at a time")
+            raise UserError(
+                f"{path}: puts {one.task!r} before a text, {paths[0]} {found[0].task!r}; take one at a time"
+            )
     return found
 
 
@@ -71,4 +73,6 @@ def _load_one(path: Path) -> Translator:
     model, opened = load_checkpoint(run, int(step[1])), Run.open(run)
     recipe = opened.recipe
     tags = tuple(dict.fromkeys(recipe.data.tags))
-    return Translator(model, load_tokenizers(opened.data), tags, recipe.decoding, hardware.probe(), task=recipe.data.prefix)
+    return Translator(
+        model, load_tokenizers(opened.data), tags, recipe.decoding, hardware.probe(), task=recipe.data.prefix
+    )
