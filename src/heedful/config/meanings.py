@@ -32,7 +32,7 @@ MEANINGS = {
     "data.dev_tags": "The same for the dev files; empty: they come in the same order.",
     "data.weights": "How often each training file is seen in an epoch, in the order target, pairs; empty: once each.",
     "data.temperature": "Instead of weights: languages (or files) of n pairs are seen as often as n^(1/temperature).",
-    "data.prefix": 'Put before every source, in training and in use: what is to be done, as "summarise:"; empty: nothing.',
+    "data.prefix": 'Put before every source, in training and in use: what is to be done ("summarise:").',
     "data.hold_out": "Pairs held out where there are no dev files; not set: a twentieth, at most 1,000.",
     "data.longest": "Most tokens of a text: pairs with a longer side are left out, other texts cut or read in windows.",
     "data.placeholders": "Share of pairs that teach placeholders with nothing to protect; others every epoch.",
@@ -156,7 +156,6 @@ GIVEN = ("vocab", "target_vocab", "outputs", "features", "regions", "edge", "cha
 EXAMPLES: dict[str, Any] = {
     "data.columns": [1, 2],
     "data.temperature": 5.0,
-    "data.prefix": 'Put before every source, in training and in use: what is to be done, as "summarise:"; empty: nothing.',
     "data.hold_out": 1000,
     "cleaning.ratio": 3.0,
     "cleaning.characters": 1000,
