@@ -42,7 +42,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "a.tsv").write_text("".join(f"{one}\t{other}\n" for one, other in reports(300)), "utf-8")
     settings = [
         f'data.pairs=["{folder}/a.tsv"]', f"data.prefix={PREFIX}", "tokenizer.size=400",
-        "model.preset=transformer-tiny", "model.width=48", "model.feedforward=96", "model.dropout=0.0", "training.processes=1", "training.threads=1",
+        "model.preset=transformer-tiny", "model.width=48", "model.feedforward=96", "model.dropout=0.0",
+        "training.processes=1", "training.threads=1",
         "training.batch_tokens=256", "training.warmup=20", "training.rate=5e-3", "training.validate_every=75",
         "training.save_every=75", "training.steps=150", "cleaning.duplicates=false", "cleaning.leaks=false",
         "data.placeholders=0", "data.hold_out=20", "training.precision=fp32",
