@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .tasks.ask import Asker
     from .tasks.finding import load
     from .tasks.translate import Translator
+    from .tasks.write import Writer
     from .text.tokenizer import Tokenizer
 
 # name: the module that holds it.
@@ -30,6 +31,7 @@ _HOMES = {
     "Tokenizer": "heedful.text.tokenizer",
     "Translator": "heedful.tasks.translate",
     "UserError": "heedful.errors",
+    "Writer": "heedful.tasks.write",
     "load": "heedful.tasks.finding",
     "plan": "heedful.model.presets",
     "read_recipe": "heedful.config",
@@ -44,6 +46,7 @@ __all__ = [
     "Tokenizer",
     "Translator",
     "UserError",
+    "Writer",
     "__version__",
     "load",
     "plan",

@@ -123,16 +123,20 @@ def test_prefix(beam: int) -> None:
         assert answer.ids == without_end(expected[0, 1:].tolist())
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("beam", [1, 4])
-@pytest.mark.parametrize("longest", [1, 20])
-def test_continuation(seed: int, beam: int, longest: int) -> None:
+def gpt2(seed: int) -> Any:
     torch.manual_seed(seed)
     config = transformers.GPT2Config(
         vocab_size=VOCAB, n_embd=32, n_layer=2, n_head=4, n_positions=64, bos_token_id=END, eos_token_id=END,
         pad_token_id=PAD, initializer_range=0.3,
     )  # fmt: skip
-    theirs = transformers.GPT2LMHeadModel(config).eval()
+    return transformers.GPT2LMHeadModel(config).eval()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("beam", [1, 4])
+@pytest.mark.parametrize("longest", [1, 20])
+def test_continuation(seed: int, beam: int, longest: int) -> None:
+    theirs = gpt2(seed)
     ours = mappings().gpt2(theirs)
     given = rows(seed, 6, 5)
     width = max(map(len, given))
@@ -147,3 +151,24 @@ def test_continuation(seed: int, beam: int, longest: int) -> None:
     )
     answers = [found[0].ids for found in decode(ours, given, options)]
     assert answers == [without_end(row[width:]) for row in expected.tolist()]
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+@pytest.mark.parametrize("penalty", [1.3, 0.8])
+def test_repetition_penalty(beam: int, penalty: float) -> None:
+    for theirs, ours, start in (
+        (gpt2(1), mappings().gpt2, None),
+        (marian(1, False), mappings().marian, PAD),
+    ):
+        given = rows(7, 6, 5)
+        options = Options(
+            beam=beam, length_penalty="hf", start=start, end=END, max_ratio=0.0, max_extra=16, banned=(PAD,),
+            repetition_penalty=penalty,
+        )  # fmt: skip
+        answers = [found[0].ids for found in decode(ours(theirs), given, options)]
+        for row, answer in zip(given, answers, strict=True):
+            expected = theirs.generate(
+                input_ids=torch.tensor([row]), attention_mask=torch.ones(1, len(row)), num_beams=beam,
+                max_new_tokens=16, do_sample=False, bad_words_ids=[[PAD]], repetition_penalty=penalty,
+            )[0].tolist()  # fmt: skip
+            assert answer == without_end(expected[len(row) if start is None else 1 :])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from heedful.decode import Hypothesis, Options, decode, decode_stream
+from heedful.decode import Hypothesis, Options, Sampling, Stop, decode, decode_stream
 from heedful.decode.search import likeliest
 from heedful.errors import UserError
 from heedful.model.embeddings import TokenInput
@@ -201,3 +202,36 @@ def test_the_likeliest_are_exact(vocab: int, slots: int) -> None:
         assert torch.equal(sums, values[:, :8])
         assert torch.equal(parents * vocab + tokens, places[:, :8])
         assert torch.equal(own, logprobs.flatten(1).gather(1, places[:, :8]))
+
+
+def test_a_prompt_that_used_up_its_positions_holds_nobody_up() -> None:
+    model = continuer(seed=3, capacity=24)
+    prompts = [sources(1, seed=2, longest=30)[0][:4] * (1 if number else 5) for number in range(12)]
+    options = Options(end=None, max_ratio=0.0, max_extra=18)
+    together = decode(model, prompts, options)
+    assert [len(found[0].ids) for found in together] == [min(18, 24 - len(prompt)) for prompt in prompts]
+    assert [found[0].ids for found in together] == [decode(model, [prompt], options)[0][0].ids for prompt in prompts]
+
+
+def test_fewer_positions_than_the_model_has() -> None:
+    model = continuer(seed=3, positions="rotary")
+    for prompt in sources(6, seed=5):
+        (found,) = decode(model, [prompt], Options(end=None, max_extra=40, capacity=16))[0]
+        (whole,) = decode(model, [prompt], Options(end=None, max_extra=40))[0]
+        assert found.ids == whole.ids[: 16 - len(prompt)]
+        assert not found.finished
+    with pytest.raises(UserError, match="this model has 5 positions"):
+        decode(model, [[4] * 6], Options(capacity=5))
+
+
+@pytest.mark.parametrize("options", [Options(), Options(sampling=Sampling(seed=3), best=2)], ids=["greedy", "samples"])
+def test_what_ends_an_answer_early(options: Options) -> None:
+    model = continuer(seed=3)
+    options = dataclasses.replace(options, end=None, max_ratio=0.0, max_extra=20)
+    for prompt in sources(5, seed=7):
+        for whole in decode(model, [prompt], options)[0]:
+            pair = whole.ids[6:8]
+            stop = Stop(2, lambda ids, pair=pair: list(ids) == pair)  # type: ignore[misc]
+            cut = [one.ids for one in decode(model, [prompt], dataclasses.replace(options, stop=stop))[0]]
+            at = next(place for place in range(2, 20) if whole.ids[place - 2 : place] == pair)
+            assert whole.ids[:at] in cut

@@ -20,6 +20,7 @@ COMMANDS = (
     "train",
     "resume",
     "translate",
+    "write",
     "fill",
     "classify",
     "tag",

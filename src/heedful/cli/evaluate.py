@@ -43,6 +43,9 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", envvar="HEEDFUL_DATA", help="Where data files are.")
     ] = None,
+    stride: Annotated[
+        int | None, typer.Option(min=1, help="Of a language model's window: tokens scored at a time.")
+    ] = None,
     train_target: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="Training text, for figures about rare words.")
     ] = None,
@@ -63,7 +66,7 @@ def evaluate(
     if page:
         _require_new(page)
     if files:
-        return _of_files(files, model or [], data, page, as_json)
+        return _of_files(files, model or [], data, page, as_json, {} if stride is None else {"stride": stride})
     if not reference:
         raise UserError("nothing to compare with: give --reference FILE for translations, or FILE for other tasks")
     from ..measure.metrics import Options
@@ -78,13 +81,20 @@ def evaluate(
     _tell(found, page, as_json)
 
 
-def _of_files(files: list[Path], models: list[Path], data: Path | None, page: Path | None, as_json: bool) -> None:
+def _of_files(
+    files: list[Path],
+    models: list[Path],
+    data: Path | None,
+    page: Path | None,
+    as_json: bool,
+    given: dict[str, Any],
+) -> None:
     """One model that is no translator."""
     from ..tasks.finding import evaluate as evaluate_files
 
     if len(models) != 1:
         raise UserError("name one model to evaluate on these files: -m RUN")
-    _tell(evaluate_files(models[0], files, data), page, as_json)
+    _tell(evaluate_files(models[0], files, data, **given), page, as_json)
 
 
 def _require_new(page: Path) -> None:

@@ -72,6 +72,7 @@ Languages = Annotated[
     str | None,
     typer.Option(metavar="DE,FR", help="Several target languages; write --pairs de=FILE or --target de=FILE."),
 ]
+Prefix = Annotated[str | None, typer.Option(metavar="TEXT", help='Put before every source, in use too: "summarise:".')]
 Start = Annotated[
     Path | None, typer.Option("--from", metavar="RUN", help="Go on from a finished model, with its words.")
 ]
@@ -86,6 +87,7 @@ KEYS = {
     **{name: f"data.{name}" for name in ("train", "dev", "test", "fields")},
     **{name: f"training.{name}" for name in ("start", "limit", "steps", "device", "precision")},
     "preset": "model.preset",
+    "prefix": "data.prefix",
     "seed": "seed",
 }
 

@@ -32,6 +32,7 @@ MEANINGS = {
     "data.dev_tags": "The same for the dev files; empty: they come in the same order.",
     "data.weights": "How often each training file is seen in an epoch, in the order target, pairs; empty: once each.",
     "data.temperature": "Instead of weights: languages (or files) of n pairs are seen as often as n^(1/temperature).",
+    "data.prefix": 'Put before every source, in training and in use: what is to be done ("summarise:").',
     "data.hold_out": "Pairs held out where there are no dev files; not set: a twentieth, at most 1,000.",
     "data.longest": "Most tokens of a text: pairs with a longer side are left out, other texts cut or read in windows.",
     "data.placeholders": "Share of pairs that teach placeholders with nothing to protect; others every epoch.",

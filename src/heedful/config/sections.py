@@ -22,6 +22,7 @@ class Data(Section, frozen=True):
     `tags` names each file's target language, in the order source files, then pairs; dev files follow the same order, or
     have `dev_tags`. `weights` says how often a corpus is seen in an epoch, in the order of the files; `temperature` T
     has corpora (with tags: languages) of n examples seen in proportion to n^(1/T) (Arivazhagan et al. 2019, 4.1).
+    `prefix` is put before every source, in training and in use: what is to be done ("summarise:", Raffel et al. 2020).
     `placeholders` is the share of pairs, others in every epoch, that teach the tokenizer's placeholders though there is
     nothing to protect in them.
 
@@ -44,6 +45,7 @@ class Data(Section, frozen=True):
     dev_tags: tuple[str, ...] = ()
     weights: tuple[float, ...] = ()
     temperature: float | None = None
+    prefix: str = ""
     hold_out: int | None = None
     longest: int = 256
     placeholders: float = 0.1

@@ -24,7 +24,7 @@ class TaskKeys(Struct, frozen=True, kw_only=True):
 
 PAIRS = (
     "source", "target", "pairs", "dev_source", "dev_target", "dev_pairs", "test_source", "test_target", "test_pairs",
-    "columns", "tags", "dev_tags", "weights", "temperature", "hold_out", "longest", "placeholders",
+    "columns", "tags", "dev_tags", "weights", "temperature", "prefix", "hold_out", "longest", "placeholders",
 )  # fmt: skip
 FILES = ("train", "dev", "test", "dev_share", "longest")
 LOOP = (

@@ -24,6 +24,7 @@ from ..model.plan import Head, Step, Tokens
 from .constraints import Demands
 from .ensemble import Together
 from .options import Hypothesis, Options
+from .repetition import Said
 from .search import Row, Search, search
 from .stepper import Stepper, stepper
 from .wanted import Wanted
@@ -187,7 +188,7 @@ class Decoded:
 
     def check(self, number: int, ids: Sequence[int]) -> None:
         """UserError if an input cannot be read by the model, or no answer to it is as long as it should be."""
-        capacity = self.reads.capacity if self.reads.positions == "learned" else None
+        capacity = self.capacity(self.reads)
         room = 1 if self.prompted else 0
         if capacity is not None and len(ids) + room > capacity:
             raise UserError(f"input {number} has {len(ids)} tokens; this model has {capacity} positions: shorten it")
@@ -201,11 +202,19 @@ class Decoded:
         """The most tokens of an answer, which learned positions may limit further."""
         most = self.options.longest(tokens)
         embedding = self.model.plan.stream(self.stream).embedding
-        if isinstance(embedding, Tokens) and embedding.positions == "learned":
+        assert isinstance(embedding, Tokens), "only token streams are decoded"
+        if (capacity := self.capacity(embedding)) is not None:
             # The last token of an answer is never read, so it needs no position.
             read = tokens + self.prompted if self.source is None else 1
-            most = min(most, max(1, embedding.capacity - read + 1))
+            most = min(most, max(1, capacity - read + 1))
         return most
+
+    def capacity(self, embedding: Tokens) -> int | None:
+        """The most positions of a stream that are read; None: no limit."""
+        own = embedding.capacity if embedding.positions == "learned" else None
+        asked = self.options.capacity if self.source is None else None
+        limits = [limit for limit in (own, asked) if limit is not None]
+        return min(limits, default=None)
 
     def evaluate(self) -> None:
         """No dropout, also where another stream over this model has ended and given it its training mode back."""
@@ -244,16 +253,23 @@ def _batch(
     rows = [Row(number, decoded.longest(len(ids)), _own_seed(ids)) for number, ids in zip(numbers, inputs, strict=True)]
     limits = Limits(options, decoded.vocab, decoded.device)
     constraints = None if demands is None else demands.constraints(numbers)
+    said = None
+    if options.repetition_penalty != 1.0:
+        said = Said(options, decoded.vocab, inputs if decoded.source is None else [()] * len(rows), decoded.device)
     # Inference mode must not stay on while the caller has the answers of a half-finished batch.
     with torch.inference_mode():
         decoded.evaluate()
         steps, logits = decoded.begin(inputs)
         finding = search(rows, options, constraints)
+    # Who ended after a long prompt is not carried along to where there are no positions.
+    uneven = decoded.source is None
     gone: set[int] = set()
     length = 1
     while not stopped():
         with torch.inference_mode():
             logits, logprobs = limits.apply(logits, length, [row.longest for row in rows])
+            if said is not None:
+                said.penalise(logits)
             if constraints is not None:
                 constraints.apply(logits, logprobs, length)
             choice = finding.choose(logits, logprobs, length)
@@ -265,12 +281,16 @@ def _batch(
             if watched:
                 found += [(row.number, [finding.so_far(at)]) for at, row in enumerate(rows) if at not in gone]
             tokens, parents = choice.tokens, choice.parents
-            if gone and len(gone) < len(rows) and _worth_leaving(len(gone), len(rows)):
+            if said is not None:
+                said.follow(tokens, parents)
+            if gone and len(gone) < len(rows) and (uneven or _worth_leaving(len(gone), len(rows))):
                 stay = [row for row in range(len(rows)) if row not in gone]
                 rows = [rows[row] for row in stay]
                 tokens, parents = _leave(stay, tokens, parents, options.slots, steps, finding)
                 if constraints is not None:
                     constraints.keep(stay)
+                if said is not None:
+                    said.keep(stay)
                 gone.clear()
             if len(gone) < len(rows):
                 decoded.evaluate()

@@ -55,7 +55,7 @@ class Together:
         if not parts:
             raise UserError("no model to decode; give one, or a list of one or more")
         self.parts, first = parts, parts[0]
-        self.options, self.prompted = first.options, first.prompted
+        self.options, self.prompted, self.source = first.options, first.prompted, first.source
         self.vocab, self.device = first.vocab, first.device
         alike = lambda part: (part.vocab, part.reads.vocab, part.source is None, part.device)
         for number, part in enumerate(parts):

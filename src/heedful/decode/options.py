@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,7 +24,19 @@ LIMITS = {
     "max_length": (1, 10**7),
     "min_length": (0, 10**7),
     "no_repeat_ngram": (0, 10**6),
+    "repetition_penalty": (1e-3, 1000.0),
+    "capacity": (1, 10**7),
 }
+PLAIN = ("alpha", "max_ratio", "patience", "repetition_penalty")  # numbers that need not be whole
+LEFT_OUT = ("max_length", "capacity")  # those that may be None
+
+
+@dataclass(frozen=True)
+class Stop:
+    """When an answer ends though no end token was said: asked after each token with the newest `reach` ids."""
+
+    reach: int
+    found: Callable[[Sequence[int]], bool]
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,11 @@ class Options:
     yields to a prefix and to what is required, and where nothing else could be said. See `Wanted` for what one input
     may ask of its answer.
 
+    `repetition_penalty` divides the logit of each token that the prompt or the answer holds, or multiplies it where it
+    is negative (Keskar et al. 2019, 4.1; under a beam it is the log-probability, as in Hugging Face's `generate`).
+    `stop` ends greedy answers and samples. Of a decoder-only model `capacity` positions are read, prompt included: an
+    answer ends where they are used up (None: as many as the model has).
+
     Sentences are decoded in batches of `batch`, near lengths together; answers do not depend on it beyond rounding.
     """
 
@@ -77,14 +94,17 @@ class Options:
     banned_phrases: tuple[tuple[int, ...], ...] = ()
     restricted: tuple[int, ...] = ()
     no_repeat_ngram: int = 0
+    repetition_penalty: float = 1.0
+    stop: Stop | None = None
+    capacity: int | None = None
     batch: int = 64
     logprobs: bool = False
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
-            whole = name not in ("alpha", "max_ratio", "patience")
-            if value is None and name == "max_length":
+            whole = name not in PLAIN
+            if value is None and name in LEFT_OUT:
                 continue
             right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
             if not right or not low <= value <= high:  # also refuses what is not a number (nan)

@@ -171,11 +171,21 @@ class Chains:
             return
         node = Node(token, logprob + (before.total if before else 0.0), logprob, before)
         self.nodes[row][slot] = node
-        if token == self.options.end or last:
+        if token == self.options.end or last or self._stops(node):
             hypothesis = answer(node, self.options, 0.0, token == self.options.end)
             length = len(hypothesis.ids) + hypothesis.finished
             score = self.options.normalized(node.total, length)
             self.ended[row][slot] = Hypothesis(hypothesis.ids, score, hypothesis.finished, hypothesis.logprobs)
+
+    def _stops(self, node: Node | None) -> bool:
+        """Whether the newest tokens hold what ends an answer."""
+        if self.options.stop is None:
+            return False
+        newest: list[int] = []
+        while node is not None and len(newest) < self.options.stop.reach:
+            newest.append(node.token)
+            node = node.before
+        return self.options.stop.found(newest[::-1])
 
     def answers(self, row: int) -> list[Hypothesis]:
         found = [hypothesis for hypothesis in self.ended[row] if hypothesis is not None]

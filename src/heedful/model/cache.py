@@ -100,6 +100,8 @@ class Cache:
         self._cell_positions = [self.cell_positions[rows]]
         self.rows = len(rows)
         self.position = self.position[rows]
+        if not self.even and len(rows):
+            self.longest = int(self.position.max()) + 1  # the furthest may have gone: learned positions have an end
         self.row_numbers = self.row_numbers[rows.cpu()]
         self._ancestry = pick(self._ancestry)
         self._own = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -74,13 +75,18 @@ def load(path: str | Path) -> Any:
     return importlib.import_module(f".{task_of(path)}", __package__).load(path)
 
 
-def evaluate(path: str | Path, files: Sequence[Path], root: Path | None = None) -> Evaluated:
-    """A model's scores on files with examples and their answers; UserError for a translator's, which has two sides."""
+def evaluate(path: str | Path, files: Sequence[Path], root: Path | None = None, **given: Any) -> Evaluated:
+    """A model's scores on files with examples and their answers; UserError for a translator's, which has two sides.
+
+    `given` are further arguments of the task's own `evaluate`.
+    """
     task = task_of(path)
     if task == "translate":
         raise UserError(f"{path}: a translator; evaluate it with --source FILE --reference FILE")
     module = importlib.import_module(f".{task}", __package__)
-    return module.evaluate(module.load(path), [resolve(file, root) for file in files])  # type: ignore[no-any-return]
+    if unknown := given.keys() - inspect.signature(module.evaluate).parameters.keys():
+        raise UserError(f"{path}: evaluating a model for the task {task} takes no --{min(unknown)}")
+    return module.evaluate(module.load(path), [resolve(file, root) for file in files], **given)  # type: ignore[no-any-return]
 
 
 def load_for(path: str | Path, task: str) -> tuple[Model, dict[str, Any], Tokenizer]:

@@ -9,12 +9,13 @@ from typing import Any, BinaryIO
 
 from ...errors import UserError
 from ..finding import last_run
+from ..typed import Typed
 from .documents import is_document
 from .partial import Partial, require_new
 from .request import Request
 from .several import together
 from .shown import Form, Marks, Show
-from .watching import Typed, growing
+from .watching import growing
 
 
 def call(

@@ -28,6 +28,10 @@ def load_all(paths: Sequence[str | Path]) -> list[Translator]:
                 raise UserError(f"{path}: has another {side} tokenizer than {paths[0]}; they cannot decode together")
         if one.tags != found[0].tags:
             raise UserError(f"{path}: has other tags than {paths[0]}; they cannot decode together")
+        if one.task != found[0].task:
+            raise UserError(
+                f"{path}: puts {one.task!r} before a text, {paths[0]} {found[0].task!r}; take one at a time"
+            )
     return found
 
 
@@ -38,7 +42,7 @@ def together(paths: Sequence[str | Path]) -> Translator:
         return first
     models = [one.model for one in others]
     return Translator(
-        first.model, first.tokenizers, first.tags, first.decoding, first.choices, first.seen, others=models
+        first.model, first.tokenizers, first.tags, first.decoding, first.choices, first.seen, models, first.task
     )
 
 
@@ -69,4 +73,6 @@ def _load_one(path: Path) -> Translator:
     model, opened = load_checkpoint(run, int(step[1])), Run.open(run)
     recipe = opened.recipe
     tags = tuple(dict.fromkeys(recipe.data.tags))
-    return Translator(model, load_tokenizers(opened.data), tags, recipe.decoding, hardware.probe())
+    return Translator(
+        model, load_tokenizers(opened.data), tags, recipe.decoding, hardware.probe(), task=recipe.data.prefix
+    )

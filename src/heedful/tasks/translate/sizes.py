@@ -81,10 +81,11 @@ def _planned(recipe: Recipe, vocab: dict[str, int]) -> Plan:
 def _checked(built: Plan, recipe: Recipe) -> Plan:
     """The plan, if its positions hold the longest texts."""
     for stream in built.streams:
-        embedding, longest = stream.embedding, recipe.data.longest + 2  # a tag and the end token
+        more = 2 + len(recipe.data.prefix.encode())  # a tag, the end token, and a prefix, which has no more than that
+        embedding, longest = stream.embedding, recipe.data.longest + more
         if isinstance(embedding, Tokens) and embedding.positions == "learned" and embedding.capacity < longest:
             raise UserError(
                 f"model.capacity = {embedding.capacity} learned positions are fewer than data.longest = "
-                f"{recipe.data.longest} tokens and 2 more; raise one or lower the other"
+                f"{recipe.data.longest} tokens and {more} more; raise one or lower the other"
             )
     return built

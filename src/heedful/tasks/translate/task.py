@@ -31,6 +31,7 @@ from ...train.validation import Validation
 from ..learning import Batch, twice
 from .given import load_teacher, plan_of_start, start_with
 from .sizes import build_plan
+from .translator import before_source
 from .validation import Heldout, Ids, spread
 
 VALIDATION_TOKENS = 4096
@@ -82,13 +83,12 @@ class Translation:
         self.width = self.model.plan.stream("target").width
 
     def _corpora(self, folder: Path, corpora: list[Corpus]) -> Corpora:
-        tag = self.tokenizers["source"].tag
-        return Corpora(
-            [
-                Part(self._open(folder / one.name, number), (tag(one.tag),) if one.tag is not None else ())
-                for number, one in enumerate(corpora)
-            ]
-        )
+        prefix, source = self.recipe.data.prefix, self.tokenizers["source"]
+        parts = [
+            Part(self._open(folder / one.name, number), tuple(before_source(source, one.tag, prefix)))
+            for number, one in enumerate(corpora)
+        ]
+        return Corpora(parts)
 
     def _open(self, folder: Path, number: int) -> Shards | Alternating:
         shards, share = Shards.open(folder), self.recipe.data.placeholders
@@ -161,6 +161,7 @@ class Translation:
         extra = {
             "task": "translate",
             "tags": tuple(dict.fromkeys(self.recipe.data.tags)),
+            "prefix": self.recipe.data.prefix,
             "decoding": msgspec.to_builtins(self.recipe.decoding),
             "seen": self._seen(),
             "tokenizers": {side: tokenizer.fingerprint for side, tokenizer in self.tokenizers.items()},

@@ -52,7 +52,7 @@ class Translator:
     """A finished model with its tokenizers. `tags` are the target languages to choose from (none: there is one).
 
     `choices` are the fast paths of this machine, as `load` probes for them. `others` are models of the same words that
-    decode together with `model`.
+    decode together with `model`. `task` is put before every source, as in training (the recipe's data.prefix).
     """
 
     def __init__(
@@ -64,10 +64,11 @@ class Translator:
         choices: hardware.Choices | None = None,
         seen: Seen | None = None,
         others: Sequence[Model] = (),
+        task: str = "",
     ) -> None:
         self.model, self.tokenizers, self.tags, self.decoding = model, dict(tokenizers), tuple(tags), decoding
         self.choices = choices or hardware.Choices()
-        self.seen = seen or Seen()
+        self.seen, self.task = seen or Seen(), task
         self.models: Model | list[Model] = [model, *others] if others else model
 
     def translate(
@@ -168,7 +169,7 @@ class Translator:
         return Options(**{**known, **given})
 
     def encode(self, text: str, tag: str | None = None) -> list[int]:
-        """The source ids that the model reads: tag, text, end."""
+        """The source ids that the model reads: tag, task, text, end."""
         return [*self._before(tag), *self.tokenizers["source"].encode(text), Tokenizer.end]
 
     def _before(self, tag: str | None) -> list[int]:
@@ -176,7 +177,7 @@ class Translator:
             raise UserError(f"this model has several target languages; choose one as tag: {', '.join(self.tags)}")
         if tag is not None and not self.tags:
             raise UserError(f"this model has one target language and takes no tag; leave {tag!r} out")
-        return [] if tag is None else [self.tokenizers["source"].tag(tag)]
+        return before_source(self.tokenizers["source"], tag, self.task)
 
     def _sentences(
         self, text: str, spans: Sequence[Span], protect: bool, split: Split, language: str
@@ -266,6 +267,11 @@ class Translator:
         )
 
 
+def before_source(tokenizer: Tokenizer, tag: str | None, task: str) -> list[int]:
+    """The ids in front of every source: those of the target language and of what is to be done, if there are any."""
+    return [*([] if tag is None else [tokenizer.tag(tag)]), *(tokenizer.encode(task.strip()) if task.strip() else [])]
+
+
 def _within(spans: Sequence[Span], start: int, end: int) -> list[Span]:
     """The spans that begin in a part of a text, as spans of that part."""
     first, last = (bisect_left(spans, place, key=lambda span: span.start) for place in (start, end))
@@ -320,7 +326,8 @@ def load(path: str | Path) -> Translator:
         tags = msgspec.convert(extra.get("tags", ()), tuple[str, ...])
         fingerprints = msgspec.convert(extra.get("tokenizers", {}), dict[str, str])
         seen = msgspec.convert(extra.get("seen", {}), Seen)
+        prefix = msgspec.convert(extra.get("prefix", ""), str)
         check_decoding(decoding, str(folder / "config.json"))
     except msgspec.ValidationError as error:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
-    return Translator(model, load_tokenizers(folder, fingerprints), tags, decoding, hardware.probe(), seen)
+    return Translator(model, load_tokenizers(folder, fingerprints), tags, decoding, hardware.probe(), seen, task=prefix)
