@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from heedful.config import parse_recipe
-from heedful.data.captioned import Part, Sharing, covered, hidden, overlap, read_captioned, split_captioned
+from heedful.data.captioned import Part, Sharing, covered, overlap, read_captioned, split_captioned
 from heedful.data.patches import boxes_of
 from heedful.data.table import Table
 from heedful.errors import UserError
@@ -57,47 +57,6 @@ def captions(count: int = 400, length: int = 10) -> tuple[np.ndarray, np.ndarray
     ids = rng.integers(10, 50, (count, length))
     ids[:, 0], ids[:, -1] = Tokenizer.start, Tokenizer.end
     return ids.reshape(-1), np.full(count, length), np.arange(count)
-
-
-def test_hidden_tokens() -> None:
-    """15 % are hidden: 80 % of these by the mask, 10 % by another, 10 % not (Devlin et al. 2019, 3.1)."""
-    ids, lengths, examples = captions()
-    changed, places = hidden(ids, lengths, examples, 0.15, None, 50, MASK, 10, 1, 2)
-    assert len(places) / (400 * 8) == pytest.approx(0.15, abs=0.02)
-    assert (np.delete(changed, places) == np.delete(ids, places)).all()
-    assert not np.isin(ids[places], (Tokenizer.start, Tokenizer.end)).any()
-    kinds = [(changed[places] == MASK).mean(), (changed[places] == ids[places]).mean()]
-    assert kinds == pytest.approx([0.8, 0.1], abs=0.05)
-    assert changed[changed != MASK].min() >= Tokenizer.start
-    again, _ = hidden(ids, lengths, examples, 0.15, None, 50, MASK, 10, 1, 2)
-    assert (again == changed).all()
-    other, _ = hidden(ids, lengths, examples, 0.15, None, 50, MASK, 10, 1, 3)
-    assert (other != changed).any()
-
-
-def test_what_is_hidden_does_not_depend_on_the_batch() -> None:
-    ids, lengths, examples = captions(6)
-    whole, _ = hidden(ids, lengths, examples, 0.5, None, 50, MASK, 10, 1, 2)
-    turned = np.concatenate([ids.reshape(6, -1)[row] for row in (4, 1)])
-    part, _ = hidden(turned, lengths[:2], np.array([4, 1]), 0.5, None, 50, MASK, 10, 1, 2)
-    assert (part.reshape(2, -1) == whole.reshape(6, -1)[[4, 1]]).all()
-
-
-def test_whole_words_are_hidden() -> None:
-    ids, lengths, examples = captions()
-    begins = lambda ids: ids % 2 == 0  # even ids begin a word
-    _, places = hidden(ids, lengths, examples, 0.3, begins, 50, MASK, 10, 1, 2)
-    chosen = np.zeros(len(ids), bool)
-    chosen[places] = True
-    goes_on = (ids[1:] % 2 == 1) & (ids[1:] >= 10) & (ids[:-1] >= 10)
-    assert (chosen[1:][goes_on] == chosen[:-1][goes_on]).all()
-
-
-def test_nothing_hidden() -> None:
-    ids, lengths, examples = captions()
-    changed, places = hidden(ids, lengths, examples, 0.0, None, 50, MASK, 10, 1, 2)
-    assert (changed == ids).all()
-    assert len(places) == 0
 
 
 def test_covered_regions() -> None:

@@ -149,15 +149,15 @@ def test_a_negative_of_the_same_group_is_none(given: Path) -> None:
 
 
 @pytest.mark.parametrize("share", ["0", "1e-9"])
-def test_where_nothing_is_hidden_the_losses_are_zero(given: Path, share: str) -> None:
-    """Not 0 / 0, as in the official code (its second defect)."""
+def test_where_no_region_is_hidden_the_loss_is_zero(given: Path, share: str) -> None:
+    """Not 0 / 0, as in the official code (its second defect). Of a caption one word is always hidden, if any may be."""
     learning, pairs = pairs_of(given, f"masking.share={share}", f"masking.regions={share}")
     batch = pairs.batch(np.arange(10), 0)
     sums = learning.model(batch.inputs, batch.labels)
     assert all(math.isfinite(float(one.loss.detach())) for one in sums.values())
-    for name in ("masked_token", "masked_region"):
-        if name in sums:
-            assert float(sums[name].loss.detach()) == 0.0
+    assert (
+        sums["masked_region"].loss.detach() == 0.0 if share != "0" else not {"masked_region", "masked_token"} & {*sums}
+    )
     torch.stack([one.loss for one in sums.values()]).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in learning.model.parameters() if p.grad is not None)
 

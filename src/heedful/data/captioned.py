@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from ..text.draws import below, draws
 from ..text.ragged import offsets
 from ..text.tokenizer import Tokenizer, train_tokenizer
 from .gallery import found_all, prepare_gallery, unique
+from .masking import MASK
 from .pictures import Reference
 from .records import read_records
 from .shards import key_of
@@ -23,7 +24,6 @@ from .texts import kept_tokenizer
 
 Ids = npt.NDArray[np.int64]
 NAMES = ("picture", "caption", "group")
-MASK = "mask"
 
 
 class Captioned(NamedTuple):
@@ -175,28 +175,6 @@ class Sharing:
         first, count = self._begins[token], self._begins[token + 1] - self._begins[token]
         place = (below(bits, 2**31) * count) >> 31
         return np.where(token < 0, -1, self._examples[np.minimum(first + place, len(self._examples) - 1)])
-
-
-def hidden(ids: Ids, lengths: Ids, examples: Ids, share: float, begins: Callable[[Ids], npt.NDArray[np.bool_]] | None,
-           vocab: int, mask: int, first: int, seed: int, epoch: int) -> tuple[Ids, Ids]:  # fmt: skip
-    """Captions with a share of their tokens hidden, and the places of these (Devlin et al. 2019, 3.1).
-
-    Of hidden tokens 80 % become `mask`, 10 % a random one (from `first` on) and 10 % stay. With `begins` (whether a
-    token begins a word) all tokens of a word are hidden or none. By (seed, epoch, example, place).
-    """
-    row = np.repeat(np.arange(len(lengths)), lengths)
-    starts = np.cumsum(lengths) - lengths
-    inside = np.arange(len(ids)) - starts[row]
-    unit = inside
-    if begins is not None:
-        running = np.cumsum(begins(ids))
-        unit = running - running[starts][row]
-    real = (inside > 0) & (inside < lengths[row] - 1)
-    chosen = real & (_unit(draws(seed, epoch, 20, examples[row], unit)) < share)
-    how = _unit(draws(seed, epoch, 21, examples[row], inside))
-    other = first + below(draws(seed, epoch, 22, examples[row], inside), vocab - first)
-    changed = np.where(how < 0.8, mask, np.where(how < 0.9, other, ids))
-    return np.where(chosen, changed, ids), np.flatnonzero(chosen)
 
 
 def _unit(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:

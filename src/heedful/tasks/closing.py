@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ from ..train.run import Run
 
 SCORES = "scores.json"
 Rows = Sequence[tuple[str, str, str]]
+Scores = TypeVar("Scores")
 
 
 @dataclass(frozen=True)
@@ -58,18 +59,18 @@ class Measured(msgspec.Struct, kw_only=True):
     figures: dict[str, Any]
 
 
-def keep_scores(run: Run, found: Sequence[Measured]) -> None:
-    """RUN/scores.json."""
+def keep_scores(run: Run, found: Any) -> None:
+    """RUN/scores.json: what a task measured of the finished model."""
     write(run.folder / SCORES, msgspec.json.format(msgspec.json.encode(found)) + b"\n")
 
 
-def kept_scores(folder: Path) -> list[Measured]:
-    """The scores of a run; none where it has none yet. UserError for a file that is not ours."""
+def kept_scores(folder: Path, kind: type[Scores]) -> Scores | None:
+    """What `keep_scores` kept; None where there is nothing yet. UserError for a file that is not ours."""
     path = folder / SCORES
     try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Measured])
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:
-        return []
+        return None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {error}; remove it, and see heedful report {folder}") from None
 

@@ -11,14 +11,12 @@ import msgspec
 from ...data.questions import Question, read_questions
 from ...errors import UserError
 from ...train.run import Run
-from ..closing import Told, finished, write, write_card, write_page
+from ..closing import Told, finished, keep_scores, kept_scores, write_card, write_page
 from ..evaluated import Evaluated
 from . import telling
 from .answerer import Answerer, load
 from .judging import Judged, judge
 from .task import read_account, read_dev
-
-SCORES = "scores.json"
 
 
 class Scored(msgspec.Struct, kw_only=True):
@@ -60,7 +58,7 @@ def close(run: Run) -> list[str]:
         dev=telling.figures(dev, answerer.threshold),
         test=telling.figures(answered(answerer, test), answerer.threshold) if test else None,
     )
-    write(run.folder / SCORES, msgspec.json.format(msgspec.json.encode(scored)) + b"\n")
+    keep_scores(run, scored)
     told = _told(run, scored, dev)
     page = write_page(run, told)
     write_card(run, told, answerer.model)
@@ -76,17 +74,7 @@ def write_report(run: Run) -> Path:
     if not finished(run):
         return write_page(run, _told(run, None, []))
     answerer = load(run.model)
-    return write_page(run, _told(run, _read(run.folder), answered(answerer, read_dev(run.data))))
-
-
-def _read(folder: Path) -> Scored | None:
-    path = folder / SCORES
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Scored)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}; remove it, and see heedful report {folder}") from None
+    return write_page(run, _told(run, kept_scores(run.folder, Scored), answered(answerer, read_dev(run.data))))
 
 
 def _told(run: Run, scored: Scored | None, judged: Sequence[Judged]) -> Told:

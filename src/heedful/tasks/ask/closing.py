@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,13 +11,12 @@ from ...data.gallery import NETWORKS
 from ...errors import UserError
 from ...look.render import Section
 from ...train.run import Run
-from ..closing import Told, finished, write, write_card, write_page
+from ..closing import Told, finished, keep_scores, kept_scores, write_card, write_page
 from ..evaluated import Evaluated
 from .asker import Asker, load
 from .examples import Example, read_examples, read_parts
 from .judging import evaluated, judge, sections
 
-SCORES = "scores.json"
 MOST = 5000  # validation questions scored at the end
 
 
@@ -57,7 +55,7 @@ def close(run: Run) -> list[str]:
         one = evaluated(asker, judged, name)
         found.append(Scored(scored=one.scored, rows=[(f"{label}, {name}", *rest) for label, *rest in one.scores]))  # type: ignore[misc]
         own += sections(judged, asker.answers) if len(parts) == 1 or name == "test" else []
-    write(run.folder / SCORES, json.dumps(msgspec.to_builtins(found), indent=1).encode() + b"\n")
+    keep_scores(run, found)
     page = write_page(run, _told(run, found, own))
     write_card(run, _told(run, found), asker.model)
     said = [f"{one.rows[0][0]}: {one.rows[0][1]} {one.rows[0][2]}" for one in found]
@@ -70,14 +68,7 @@ def _several(run: Run) -> bool:
 
 def write_report(run: Run) -> Path:
     """RUN/report.html, at any time of the run: with scores once it is finished."""
-    path = run.folder / SCORES
-    try:
-        found = msgspec.json.decode(path.read_bytes(), type=list[Scored])
-    except FileNotFoundError:
-        found = []
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}; remove it, and see heedful report {run.folder}") from None
-    return write_page(run, _told(run, found))
+    return write_page(run, _told(run, kept_scores(run.folder, list[Scored]) or []))
 
 
 def _told(run: Run, found: Sequence[Scored], own: Sequence[Section] = ()) -> Told:

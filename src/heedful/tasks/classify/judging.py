@@ -15,7 +15,7 @@ from ...look.render import Section
 from ...measure import labels as measured
 from ...measure.labels import Bin, Rates
 from ...train.run import Run
-from ..closing import SCORES, Told, finished, write, write_card, write_page
+from ..closing import Told, finished, keep_scores, kept_scores, write_card, write_page
 from ..evaluated import Evaluated
 from .classifier import Classifier, load
 from .preparing import labels_of, read_kept, reread_examples
@@ -160,7 +160,7 @@ def close(run: Run) -> list[str]:
     found = [judge(classifier, reread_examples(run.data / "dev.jsonl"), "validation")]
     if data.test:
         found.append(judge(classifier, [e for file in data.test for e in read_examples(Path(file), data)], "test"))
-    write(run.folder / SCORES, msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+    keep_scores(run, found)
     page = write_report(run)
     write_card(run, _told(run, found), classifier.model)
     said = [f"{one.of}: " + ", ".join(f"{metric} {score}" for metric, score, _ in one.rows) for one in found]
@@ -169,18 +169,7 @@ def close(run: Run) -> list[str]:
 
 def write_report(run: Run) -> Path:
     """RUN/report.html, at any time of the run: with scores once it is finished."""
-    return write_page(run, _told(run, read_scores(run.folder)))
-
-
-def read_scores(folder: Path) -> list[Judged]:
-    """The scores of a run; none where it has none yet."""
-    path = folder / SCORES
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Judged])
-    except FileNotFoundError:
-        return []
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}; remove it, and see heedful report {folder}") from None
+    return write_page(run, _told(run, kept_scores(run.folder, list[Judged]) or []))
 
 
 def farewell(run: Path) -> str:

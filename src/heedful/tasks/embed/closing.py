@@ -58,7 +58,7 @@ def write_report(run: Run) -> Path:
 
 
 def _told(run: Run) -> Told:
-    found, data = kept_scores(run.folder), run.recipe.data
+    found, data = kept_scores(run.folder, list[Measured]) or [], run.recipe.data
     return Told(
         lead="Vectors of texts, learned from your own pairs." if finished(run) else "Vectors of texts, in training.",
         what="An encoder of {parameters} parameters that makes vectors, alike for texts that mean the same.",

@@ -63,7 +63,7 @@ def write_report(run: Run) -> Path:
 
 
 def _told(run: Run) -> Told:
-    found, data = kept_scores(run.folder), run.recipe.data
+    found, data = kept_scores(run.folder, list[Measured]) or [], run.recipe.data
     lead = "An encoder, pretrained on your own text" + ("." if finished(run) else "; still in training.")
     return Told(
         lead=lead,

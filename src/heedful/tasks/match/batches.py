@@ -10,8 +10,9 @@ import torch
 
 from ...config import Recipe
 from ...data.batches import Batches
-from ...data.captioned import MASK, Ids, Part, Sharing, covered, hidden
+from ...data.captioned import Ids, Part, Sharing, covered
 from ...data.gallery import Gallery
+from ...data.masking import Masking
 from ...model.embeddings import PatchInput, RegionInput, TokenInput
 from ...model.heads import Labels
 from ...model.layout import Layout
@@ -35,8 +36,7 @@ class Pairs:
         self.batches = Batches(part, recipe.training.batch_tokens, recipe.seed)
         weights = recipe.matching
         self.sharing = Sharing(part) if weights.alignment and weights.hard else None
-        self.begins = np.array([tokenizer.begins_word(token) for token in range(tokenizer.vocab_size)])
-        self.first = next(token for token in range(tokenizer.vocab_size) if tokenizer.is_text(token))
+        self.masking = Masking(tokenizer, recipe.masking.share, recipe.masking.whole_words, recipe.seed)
         self.masks = weights.text * recipe.masking.share > 0 or weights.regions * recipe.masking.regions > 0
 
     def epoch(self, epoch: int) -> Sequence[Any]:
@@ -101,15 +101,10 @@ class Pairs:
         if not weight or not masking.share:
             return ids
         begin = int(lengths[:plain].sum())
-        changed, places = hidden(
-            ids[begin:], lengths[plain:], examples, masking.share,
-            self.begins.__getitem__ if masking.whole_words else None, self.tokenizer.vocab_size,
-            self.tokenizer.tag(MASK), self.first, self.recipe.seed, epoch,
-        )  # fmt: skip
-        wanted = ids[begin:][places]
-        share = weight * len(examples) / max(1, len(places))
-        labels["masked_token"] = Labels(self._move(wanted), self._move(begin + places), weight=share)
-        return np.concatenate([ids[:begin], changed])
+        found = self.masking.hide(ids[begin:], lengths[plain:], examples, epoch)
+        share = weight * len(examples) / max(1, len(found.places))
+        labels["masked_token"] = Labels(self._move(found.wanted), self._move(begin + found.places), weight=share)
+        return np.concatenate([ids[:begin], found.ids])
 
     def _cover(
         self, given: PatchInput | RegionInput, plain: int, examples: Ids, epoch: int, labels: dict[str, Labels]

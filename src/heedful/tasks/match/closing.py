@@ -7,13 +7,11 @@ from pathlib import Path
 import msgspec
 
 from ...data.captioned import split_captioned
-from ...errors import UserError
 from ...train.run import Run
-from ..closing import Told, finished, write, write_card, write_page
+from ..closing import Told, finished, keep_scores, kept_scores, write_card, write_page
 from .evaluating import found_in, rows
 from .matcher import load
 
-SCORES = "scores.json"
 MOST = 2000  # pairs of a list that are searched at the end of a run
 
 
@@ -34,7 +32,7 @@ def close(run: Run) -> list[str]:
     features = Path(own) if own is not None and Path(own).is_file() else None
     found = [found_in(matcher, name, pool[:MOST], features) for name, pool in zip(names, pools, strict=True)]
     told = Scored(scores=rows(found), scored=f"On {sum(one.captions for one in found):,} held-out pairs.")
-    write(run.folder / SCORES, msgspec.json.format(msgspec.json.encode(told)) + b"\n")
+    keep_scores(run, told)
     page = write_report(run)
     write_card(run, _told(run, told), matcher.model)
     best = [f"{metric} {score} ({note})" for metric, score, note in told.scores if metric.endswith("recall at 10")][:2]
@@ -43,14 +41,7 @@ def close(run: Run) -> list[str]:
 
 def write_report(run: Run) -> Path:
     """RUN/report.html, at any time of the run."""
-    path = run.folder / SCORES
-    try:
-        told = msgspec.json.decode(path.read_bytes(), type=Scored)
-    except FileNotFoundError:
-        told = Scored(scores=[], scored="")
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}; remove it, and see heedful report {run.folder}") from None
-    return write_page(run, _told(run, told))
+    return write_page(run, _told(run, kept_scores(run.folder, Scored) or Scored(scores=[], scored="")))
 
 
 def _told(run: Run, scored: Scored) -> Told:

@@ -16,7 +16,7 @@ from ...measure import labels as measured
 from ...measure.entities import entities, entity_rates, to_bio
 from ...measure.labels import Rates
 from ...train.run import Run
-from ..closing import SCORES, Told, finished, write, write_card, write_page
+from ..closing import Told, finished, keep_scores, kept_scores, write_card, write_page
 from ..evaluated import Evaluated
 from .preparing import read_kept
 from .tagger import Tagger, load
@@ -142,7 +142,7 @@ def close(run: Run) -> list[str]:
     found = [judge(tagger, [*read_sentences(run.data / "dev.jsonl")], "validation")]
     if data.test:
         found.append(judge(tagger, [s for file in data.test for s in read_sentences(Path(file), data.fields)], "test"))
-    write(run.folder / SCORES, msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+    keep_scores(run, found)
     page = write_report(run)
     write_card(run, _told(run, found), tagger.model)
     said = [f"{one.of}: " + ", ".join(f"{metric} {score}" for metric, score, _ in one.rows) for one in found]
@@ -151,18 +151,7 @@ def close(run: Run) -> list[str]:
 
 def write_report(run: Run) -> Path:
     """RUN/report.html, at any time of the run: with scores once it is finished."""
-    return write_page(run, _told(run, read_scores(run.folder)))
-
-
-def read_scores(folder: Path) -> list[Judged]:
-    """The scores of a run; none where it has none yet."""
-    path = folder / SCORES
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Judged])
-    except FileNotFoundError:
-        return []
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}; remove it, and see heedful report {folder}") from None
+    return write_page(run, _told(run, kept_scores(run.folder, list[Judged]) or []))
 
 
 def farewell(run: Path) -> str:

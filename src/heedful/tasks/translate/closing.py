@@ -11,15 +11,13 @@ from ...data.parallel import texts_of
 from ...data.readers import Pair
 from ...data.selection import Account, read_accounts
 from ...data.splits import Corpus, splits
-from ...errors import UserError
 from ...measure import evaluation
 from ...train.run import Run
-from ..closing import Told, finished, write, write_card, write_page
+from ..closing import Told, finished, keep_scores, kept_scores, write_card, write_page
 from .translator import Translator, load
 from .validation import spread
 
 SENTENCES = 2000  # of each validation corpus, spread evenly over it
-SCORES = "scores.json"
 
 
 class Scored(msgspec.Struct, kw_only=True):
@@ -39,7 +37,7 @@ def close(run: Run) -> list[str]:
     """
     translator, data = load(run.model), splits(run.recipe.data)
     found = [_score(translator, run.data, corpus, data.held_out) for corpus in data.dev]
-    write(run.folder / SCORES, msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+    keep_scores(run, found)
     page = write_report(run)
     write_card(run, _told(run, found), translator.model)
     said = [
@@ -52,18 +50,7 @@ def close(run: Run) -> list[str]:
 
 def write_report(run: Run) -> Path:
     """RUN/report.html, at any time of the run: with scores once it is finished."""
-    return write_page(run, _told(run, read_scores(run.folder)))
-
-
-def read_scores(folder: Path) -> list[Scored]:
-    """The scores of a run; none where it has none yet. UserError for a file that is not ours."""
-    path = folder / SCORES
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Scored])
-    except FileNotFoundError:
-        return []
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}; remove it, and see heedful report {folder}") from None
+    return write_page(run, _told(run, kept_scores(run.folder, list[Scored]) or []))
 
 
 # ---- scores ---------------------------------------------------------------------------------------------------------

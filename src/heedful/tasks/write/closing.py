@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import msgspec
 
 from ...data.shards import Shards
 from ...data.texts import read_documents, read_parts
-from ...errors import UserError
 from ...train.run import Run
-from ..closing import Told, finished, write, write_card, write_page
+from ..closing import Told, finished, keep_scores, kept_scores, write_card, write_page
 from .scoring import foretell, rows_of, scored_on
 from .writer import load
 
-SCORES = "scores.json"
 MOST = 4_000_000  # characters of validation text that are scored, from its beginning
 
 
@@ -42,7 +39,7 @@ def close(run: Run) -> list[str]:
             f"{name}: loss {found.nll / found.predictions:.4f}, perplexity {found.perplexity:.2f} a token, "
             f"{found.word_perplexity:.2f} a word, {found.bits_per_byte:.4f} bits a byte"
         )
-    write(run.folder / SCORES, json.dumps(msgspec.to_builtins(scored), indent=2).encode() + b"\n")
+    keep_scores(run, scored)
     page = write_report(run)
     write_card(run, _told(run), writer.model)
     return [*said, f"report: {page}"]
@@ -69,18 +66,8 @@ def farewell(run: Path) -> str:
     return f'write with: heedful write "..." -m {run}'
 
 
-def _scores(folder: Path) -> list[Scored]:
-    path = folder / SCORES
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Scored])
-    except FileNotFoundError:
-        return []
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}; remove it, and see heedful report {folder}") from None
-
-
 def _told(run: Run) -> Told:
-    recipe, scored = run.recipe, _scores(run.folder)
+    recipe, scored = run.recipe, kept_scores(run.folder, list[Scored]) or []
     counts = []
     for name, what in (("train", "training"), ("dev", "validation")):
         if (run.data / name).exists():
