@@ -33,7 +33,7 @@ def test_shares_are_those_of_the_paper(tokenizer: Tokenizer, whole: bool, share:
     assert (shown == hidden.wanted).mean() == pytest.approx(0.1, abs=0.01)
     others = shown[(shown != tokenizer.tag(MASK)) & (shown != hidden.wanted)]
     assert all(map(tokenizer.is_text, np.unique(others).tolist()))
-    assert len(np.unique(others)) > 0.9 * (tokenizer.vocab_size - 5)  # any of them
+    assert len(np.unique(others)) > 0.8 * (tokenizer.vocab_size - 5)  # any of them
     assert (hidden.wanted == ids[hidden.places]).all()
     assert (hidden.wanted > 2).all(), "a control token was hidden"
     untouched = np.setdiff1d(np.arange(len(ids)), hidden.places)

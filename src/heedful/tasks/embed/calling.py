@@ -70,15 +70,16 @@ def embed_files(model: Path | None, files: Sequence[Path], output: Path) -> str:
 def search(
     model: Path | None, queries: Sequence[str], files: Sequence[Path], vectors: Path | None, best: int, as_json: bool
 ) -> None:
-    """Print the lines of the files that are most like each query: cosine, number of the line, text."""
+    """Print the lines of the files that are most like each query: cosine, file and line, text. Empty lines are not
+    found."""
     texts = [(text, f"{path}:{number}") for path in files for number, text in enumerate(read_lines(path), 1)]
     if not texts:
         raise UserError(f"{', '.join(map(str, files))}: no lines to search in")
     made = None if vectors is None else _read(vectors, len(texts))
-    embedder = loaded(model)
-    found = embedder.search(queries, [text for text, _ in texts] if made is None else made, best)
+    embedder, empty = loaded(model), sum(not text.strip() for text, _ in texts)
+    found = embedder.search(queries, [text for text, _ in texts] if made is None else made, best + empty)
     for query, hits in zip(queries, found, strict=True):
-        rows = [(hit.score, *texts[hit.number]) for hit in hits]
+        rows = [(hit.score, *texts[hit.number]) for hit in hits if texts[hit.number][0].strip()][:best]
         if as_json:
             told = [{"score": round(score, 6), "text": text, "where": where} for score, text, where in rows]
             print(json.dumps({"query": query, "found": told}, ensure_ascii=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,12 +26,13 @@ from ...model.model import Model
 from ...model.plan import Plan
 from ...text.tokenizer import Tokenizer
 from ...train.run import require_memory
-from ...train.validation import Validation
+from ...train.validation import Sample, Validation
 from ..beginning import keep_start, located, look, plan_of_start, planned, settled, start_with, vocabulary
 from ..finding import save_model
 from ..learning import Batch, Learning
 
 FIXED = 0  # what the masks of held-out text follow from, whatever the run's seed: runs compare
+SHOWN = 5  # rows that a validation shows
 VALIDATED = 500  # rows of a validation, spread evenly over the held-out text
 AT_A_TIME = 4096  # tokens of a batch that is only looked at
 HEADS = ("masked_token", "next_sentence")
@@ -120,6 +122,20 @@ class Masked:
             total = Sums(*(one + other for one, other in zip(total, flat + [0] * (6 - len(flat)), strict=True)))
         return total
 
+    def samples(self, model: Model, tokenizer: Tokenizer) -> tuple[Sample, ...]:
+        """A few rows, always the same: with their hidden words, as they were, and as the model fills them in."""
+        numbers = np.unique(np.linspace(0, len(self.passages) - 1, SHOWN, dtype=np.int64))
+        rows, batch = self.passages.rows(numbers), self.batch(numbers, None)
+        states, layouts = model.encode(batch.inputs)
+        places = batch.labels["masked_token"].rows
+        assert places is not None
+        best = model.logits("masked_token", states, layouts, places).argmax(-1).cpu().numpy()
+        filled, hidden, at = rows.ids.copy(), rows.ids.copy(), places.cpu().numpy()
+        filled[at], hidden[at] = best, self.masking.mask
+        ends = np.cumsum(rows.lengths)[:-1]
+        texts = [[_shown(tokenizer, row) for row in np.split(ids, ends)] for ids in (hidden, rows.ids, filled)]
+        return tuple(Sample(*one) for one in zip(*texts, strict=True))
+
     def _some(self, most: int | None) -> Iterator[Ids]:
         """Numbers of rows, near lengths together."""
         count = len(self.passages)
@@ -129,6 +145,15 @@ class Masked:
         numbers = numbers[np.argsort(lengths[numbers], kind="stable")]
         rows = max(1, AT_A_TIME // (int(lengths.max(initial=0)) + 1))
         return (numbers[first : first + rows] for first in range(0, len(numbers), rows))
+
+
+def _shown(tokenizer: Tokenizer, ids: Ids) -> str:
+    """Ids as text; a mask as [MASK], with a space before it."""
+    mask, text = tokenizer.tag(MASK), ""
+    for hidden, run in groupby(ids.tolist(), lambda token: token == mask):
+        part = list(run)
+        text += " [MASK]" * len(part) if hidden else tokenizer.decode(part, inside=True)
+    return text.strip()
 
 
 def _plain(sums: object) -> tuple[float, int, int]:
@@ -157,6 +182,6 @@ def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
         model,
         epoch=batches.epoch,
         batch=train.batch,
-        scores=lambda model: Validation(dev.look(model, VALIDATED).scores),
+        scores=lambda model: Validation(dev.look(model, VALIDATED).scores, dev.samples(model, tokenizer)),
         save=lambda folder, model: save_model(folder, model, "fill", tokenizer, extra),
     )
