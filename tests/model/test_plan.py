@@ -155,3 +155,14 @@ def test_head_sizes_are_explicit() -> None:
 def test_an_unknown_stream_is_named() -> None:
     with pytest.raises(ValueError, match="'nowhere'; it has source, target"):
         plan("transformer-tiny").stream("nowhere")
+
+
+def test_another_dropout_changes_nothing_else() -> None:
+    given = plan("bert-tiny")
+    other = given.with_dropout(0.4, 0.25)
+    assert {block.dropout for _, _, block in other.blocks()} == {0.4}
+    assert {attend.dropout for _, _, block in other.blocks() for attend in block.attends} == {0.25}
+    assert other.stream("text").embedding.dropout == 0.4
+    assert other.with_dropout(0.1, 0.1) == given
+    assert given.with_dropout() == given
+    assert other.shapes() == given.shapes()

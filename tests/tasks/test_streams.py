@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from heedful.errors import UserError
-from heedful.tasks.streams import LONGEST_LINE, answer_lines, opened, require
+from heedful.tasks.streams import LONGEST_LINE, answer_files, answer_lines, opened, require
 
 
 def shouted(texts: Sequence[str]) -> list[str]:
@@ -46,3 +46,27 @@ def test_files(tmp_path: Path) -> None:
     (tmp_path / "a.gz").write_bytes(b"not gzip")
     with pytest.raises(UserError, match="damaged gzip"), opened(tmp_path / "a.gz") as lines:
         lines.read()
+
+
+@pytest.mark.parametrize(
+    ("contents", "wanted"),
+    [
+        (["a\nb\n", "c\n"], "A\nB\nC\n"),
+        (["a\nb", "c"], "A\nB\nC"),
+        (["a", "", "c\n"], "A\nC\n"),
+        (["", "\n"], "\n"),
+    ],
+)
+def test_files_one_after_another(tmp_path: Path, contents: list[str], wanted: str) -> None:
+    files = [tmp_path / str(number) for number in range(len(contents))]
+    for file, content in zip(files, contents, strict=True):
+        file.write_text(content)
+    out = io.BytesIO()
+    answer_files(files, out, shouted)
+    assert out.getvalue().decode() == wanted
+
+
+def test_it_says_whether_the_last_line_had_an_end() -> None:
+    assert answer_lines(io.BytesIO(b"a\nb"), io.BytesIO(), shouted)
+    assert not answer_lines(io.BytesIO(b"a\nb\n"), io.BytesIO(), shouted)
+    assert not answer_lines(io.BytesIO(b""), io.BytesIO(), shouted)

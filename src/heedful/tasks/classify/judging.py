@@ -54,9 +54,9 @@ class Judged(msgspec.Struct, kw_only=True):
             found.append(classes.rates_section(self.labels, self.rates))
         if self.bins:
             found.append(classes.calibration_section(self.bins))
-        head, lead = ("Text", "Answer", "It said", "How"), "The surest of its wrong answers first."
+        head, lead = ("Text", "Right", "It said", "How"), "The surest of its wrong answers first."
         if not self.labels:
-            head, lead = ("Text", "Answer", "It said", "Apart by"), "The farthest of its answers first."
+            head, lead = ("Text", "Right", "It said", "Apart by"), "The farthest of its answers first."
         found.append(classes.errors_section(self.worst, head, lead))
         return [section for section in found if section is not None]
 

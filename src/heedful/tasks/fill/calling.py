@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from ...errors import visible
 from ..finding import last_run
-from ..streams import Readable, answer_lines, opened, require
+from ..streams import Readable, answer_files, answer_lines, require
 from .filler import Filled, Filler, as_plain, load
 
 
@@ -52,10 +52,8 @@ def fill_lines(asked: Asked, files: Sequence[Path], lines: Readable | None, out:
         return [_line(one) if asked.as_json else one.text for one in found]
 
     if lines is not None:
-        return answer_lines(lines, out, answer)
-    for path in files:
-        with opened(path) as stream:
-            answer_lines(stream, out, answer, str(path))
+        answer_lines(lines, out, answer)
+    answer_files(files, out, answer)
 
 
 def _line(found: Filled) -> str:
