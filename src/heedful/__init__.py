@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from .model.plan import Plan
     from .model.presets import PRESETS, plan
     from .tasks.finding import load
+    from .tasks.match import Matcher
     from .tasks.translate import Translator
     from .text.tokenizer import Tokenizer
 
 # name: the module that holds it.
 _HOMES = {
+    "Matcher": "heedful.tasks.match",
     "Model": "heedful.model.model",
     "PRESETS": "heedful.model.presets",
     "Plan": "heedful.model.plan",
@@ -35,6 +37,7 @@ _HOMES = {
 
 __all__ = [
     "PRESETS",
+    "Matcher",
     "Model",
     "Plan",
     "Recipe",

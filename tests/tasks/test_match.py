@@ -124,6 +124,16 @@ def test_one_of_many_is_scored_as_alone(matcher: Matcher, given: Path) -> None:
             assert scores[row, column] == pytest.approx(float(logits[0] - logits[1]) + 20 * alike, abs=1e-3)
 
 
+def test_both_look_at_each_other(matcher: Matcher, given: Path) -> None:
+    seen = matcher.attention("a red square left", f"{given}/a.npz#0")
+    tokens = len(matcher.tokenizer.encode("a red square left")) + 2
+    assert seen["text.1.picture.weights"].shape == (2, tokens, 5)
+    assert seen["picture.1.text.weights"].shape == (2, 5, tokens)
+    assert len(seen) == 4
+    for weights in seen.values():
+        torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:2]))
+
+
 def test_0_is_aligned(given: Path) -> None:
     """As in ViLBERT's files: class 0 belongs together, 1 does not."""
     _, pairs = pairs_of(given)
