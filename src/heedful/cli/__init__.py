@@ -21,6 +21,7 @@ COMMANDS = (
     "resume",
     "translate",
     "match",
+    "caption",
     "evaluate",
     "score",
     "report",
