@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .model.presets import PRESETS, plan
     from .tasks.ask import Asker
     from .tasks.finding import load
+    from .tasks.match import Matcher
     from .tasks.translate import Translator
     from .tasks.write import Writer
     from .text.tokenizer import Tokenizer
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # name: the module that holds it.
 _HOMES = {
     "Asker": "heedful.tasks.ask",
+    "Matcher": "heedful.tasks.match",
     "Model": "heedful.model.model",
     "PRESETS": "heedful.model.presets",
     "Plan": "heedful.model.plan",
@@ -40,6 +42,7 @@ _HOMES = {
 __all__ = [
     "PRESETS",
     "Asker",
+    "Matcher",
     "Model",
     "Plan",
     "Recipe",

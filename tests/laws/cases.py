@@ -121,6 +121,8 @@ def _plans() -> dict[str, Plan]:
         edges = (None, 2) if "edge" in known else (None,)
         choices = [[(name, value) for value in closed.get(name, (None,))] for name in ("positions", "place")]
         for (_, positions), (_, place), window, edge in itertools.product(*choices, windows, edges):
+            if edge and positions != choices[0][0][1]:
+                continue  # patches have boxes, not positions: one scheme of the other stream is enough
             given = {"positions": positions, "place": place, "window": window, "edge": edge}
             parts = (family, positions, place, window and "window", edge and "patches")
             name = "-".join(str(part) for part in parts if part)

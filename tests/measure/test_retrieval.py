@@ -1,11 +1,13 @@
-"""Ranks by likeness: against sorting; rivals that say the same do not count; vectors all alike find nothing."""
+"""Ranks by likeness: against sorting; rivals that say the same do not count. Recall, and what chance would give."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pytest
 
-from heedful.measure.retrieval import ranks, scores
+from heedful.measure.retrieval import chance, first_right, ranks, retrieval, scores
 
 
 def test_against_sorting() -> None:
@@ -30,3 +32,21 @@ def test_vectors_all_alike_find_nothing() -> None:
     same = np.ones((20, 4), np.float32)
     assert (ranks(same, same, np.arange(20)[:, None]) == 20).all()
     assert scores(same, same, np.arange(20)[:, None])["recall"] == 0.0
+
+
+def test_the_rank_is_of_the_best_right_candidate() -> None:
+    order = np.array([[2, 0, 1], [0, 1, 2]])
+    right = np.array([[True, True, False], [False, False, True]])
+    assert first_right(order, right).tolist() == [2, 3]
+
+
+def test_recall_and_median() -> None:
+    found = retrieval(np.array([1, 2, 6, 11]))
+    assert found == {"recall at 1": 25.0, "recall at 5": 50.0, "recall at 10": 75.0, "median rank": 4.0}
+
+
+def test_chance() -> None:
+    assert chance(273) == pytest.approx(100 * 10 / 273)
+    assert chance(8) == 100.0
+    assert chance(20, right=2, most=10) == pytest.approx(100 * (1 - math.comb(18, 10) / math.comb(20, 10)))
+    assert chance(10, right=10, most=1) == 100.0

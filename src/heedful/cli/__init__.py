@@ -29,6 +29,7 @@ COMMANDS = (
     "search",
     "match",
     "ask",
+    "caption",
     "evaluate",
     "score",
     "report",

@@ -148,7 +148,7 @@ TASKS: dict[str, TaskKeys] = {
         data={"longest": 128},
     ),
     "match": _task(
-        "vilbert-tiny",
+        "two-streams-tiny",
         "two-streams",
         (*FILES, "fields"),
         WORDS,
@@ -162,7 +162,7 @@ TASKS: dict[str, TaskKeys] = {
         data={"longest": 64},
     ),
     "ask": _task(
-        "vilbert-tiny",
+        "two-streams-tiny",
         "two-streams",
         (*FILES, "fields", "labels", "answers"),
         WORDS,
