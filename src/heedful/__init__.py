@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from .model.presets import PRESETS, plan
     from .tasks.ask import Asker
     from .tasks.finding import load
+    from .tasks.match import Matcher
     from .tasks.translate import Translator
     from .text.tokenizer import Tokenizer
 
 # name: the module that holds it.
 _HOMES = {
     "Asker": "heedful.tasks.ask",
+    "Matcher": "heedful.tasks.match",
     "Model": "heedful.model.model",
     "PRESETS": "heedful.model.presets",
     "Plan": "heedful.model.plan",
@@ -38,6 +40,7 @@ _HOMES = {
 __all__ = [
     "PRESETS",
     "Asker",
+    "Matcher",
     "Model",
     "Plan",
     "Recipe",

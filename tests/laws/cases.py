@@ -95,7 +95,7 @@ def hand_made() -> Plan:
     return Plan(
         streams=(
             Stream(name="text", width=12, embedding=Tokens(vocab=31, positions="none")),
-            Stream(name="picture", width=12, embedding=plan.Patches(edge=2)),
+            Stream(name="picture", width=12, embedding=plan.Patches(edge=2, capacity=40)),
         ),
         steps=(both, both, FinalNorm(stream="text"), FinalNorm(stream="picture")),
         heads=(Head(name="token_label", streams=("text",), outputs=3, bias=True, scale=0.3),),
@@ -121,6 +121,8 @@ def _plans() -> dict[str, Plan]:
         edges = (None, 2) if "edge" in known else (None,)
         choices = [[(name, value) for value in closed.get(name, (None,))] for name in ("positions", "place")]
         for (_, positions), (_, place), window, edge in itertools.product(*choices, windows, edges):
+            if edge and positions != choices[0][0][1]:
+                continue  # patches have boxes, not positions: one scheme of the other stream is enough
             given = {"positions": positions, "place": place, "window": window, "edge": edge}
             parts = (family, positions, place, window and "window", edge and "patches")
             name = "-".join(str(part) for part in parts if part)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from pathlib import Path
@@ -26,31 +25,7 @@ from heedful.tasks.match.batches import Pairs, without
 from heedful.tasks.match.matcher import pictures_in, ranked
 from heedful.tasks.runs import report, resume, train
 
-COLORS = {"red": (255, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
-PLACES = {"left": (0, 0), "right": (0, 4), "low": (4, 0)}
-
-
-def write_pairs(folder: Path, copies: int = 12) -> list[str]:
-    """Pictures of a square in a corner, on grounds of their own, with captions; the settings of a small run."""
-    rng, images, lines = np.random.default_rng(0), [], ["picture\tcaption\tgroup"]
-    for (color, value), (place, (row, column)), _ in itertools.product(COLORS.items(), PLACES.items(), range(copies)):
-        image = rng.integers(0, 90, (8, 8, 3), np.uint8)
-        image[row : row + 4, column : column + 4] = value
-        lines.append(f"a.npz#{len(images)}\ta {color} square {place}\t{color} {place}")
-        images.append(image)
-    np.savez(folder / "a.npz", images=np.stack(images))
-    dev = [lines[0], *lines[1::copies]]
-    (folder / "a.tsv").write_text("\n".join(lines) + "\n", "utf-8")
-    (folder / "dev.tsv").write_text("\n".join(dev) + "\n", "utf-8")
-    return [
-        f'data.train=["{folder}/a.tsv"]', f'data.dev=["{folder}/dev.tsv"]', "tokenizer.size=330",
-        "pictures.size=[8, 8]", "pictures.edge=4", "model.place=pre", "model.width=32", "model.layers=2",
-        "model.picture_layers=2", "model.text_before=[1, 2]", "model.picture_before=[1, 2]", "model.picture_width=32",
-        "model.co_width=32", "model.co_heads=2", "model.heads=2", "model.picture_heads=2", "model.feedforward=64",
-        "model.picture_feedforward=64", "model.dropout=0.0", "model.attention_dropout=0.0", "training.processes=1",
-        "training.threads=1", "training.batch_tokens=200", "training.warmup=5", "training.rate=3e-3",
-        "training.precision=fp32", "training.validate_every=10", "training.save_every=5",
-    ]  # fmt: skip
+from .squares import write_pairs
 
 
 def recipe_of(settings: list[str], *more: str) -> Any:
@@ -122,6 +97,16 @@ def test_one_of_many_is_scored_as_alone(matcher: Matcher, given: Path) -> None:
             logits = matcher.model.logits("alignment", states, {"text": text, "picture": picture})[0]
             alike = float(captions.vectors[row] @ pictures.vectors[column])  # type: ignore[index]
             assert scores[row, column] == pytest.approx(float(logits[0] - logits[1]) + 20 * alike, abs=1e-3)
+
+
+def test_both_look_at_each_other(matcher: Matcher, given: Path) -> None:
+    seen = matcher.attention("a red square left", f"{given}/a.npz#0")
+    tokens = len(matcher.tokenizer.encode("a red square left")) + 2
+    assert seen["text.1.picture.weights"].shape == (2, tokens, 5)
+    assert seen["picture.1.text.weights"].shape == (2, 5, tokens)
+    assert len(seen) == 4
+    for weights in seen.values():
+        torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:2]))
 
 
 def test_0_is_aligned(given: Path) -> None:

@@ -22,6 +22,7 @@ COMMANDS = (
     "translate",
     "match",
     "ask",
+    "caption",
     "evaluate",
     "score",
     "report",

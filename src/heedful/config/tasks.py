@@ -145,7 +145,7 @@ TASKS: dict[str, TaskKeys] = {
         data={"longest": 128},
     ),
     "match": _task(
-        "vilbert-tiny",
+        "two-streams-tiny",
         "two-streams",
         (*FILES, "fields"),
         WORDS,
@@ -159,7 +159,7 @@ TASKS: dict[str, TaskKeys] = {
         data={"longest": 64},
     ),
     "ask": _task(
-        "vilbert-tiny",
+        "two-streams-tiny",
         "two-streams",
         (*FILES, "fields", "labels", "answers"),
         WORDS,

@@ -6,7 +6,7 @@ For every plan whose head reads a causal stream: alone (a prompt goes on) or ove
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..model import products
-from ..model.embeddings import TokenInput
+from ..model.embeddings import Input, TokenInput
 from ..model.hardware import Choices
 from ..model.layout import Layout
 from ..model.model import Model
@@ -30,6 +30,7 @@ from .wanted import Wanted
 from .workers import Stopped, side_by_side
 
 Answers = list[Hypothesis]
+Reader = Callable[[Sequence[Sequence[int]]], Input]  # inputs -> what the model reads of them
 
 FEW_ROWS = 4  # a batch is not cut below these: products of fewer rows cost as much
 FEW_HYPOTHESES = 32  # whose steps one thread makes sooner than two, which wait for each other at every product
@@ -41,6 +42,7 @@ def decode(
     options: Options | None = None,
     choices: Choices | None = None,
     wanted: Sequence[Wanted | None] | None = None,
+    reader: Reader | None = None,
 ) -> list[Answers]:
     """Hypotheses for every input, best first, in the order given; see `Options`.
 
@@ -48,10 +50,11 @@ def decode(
     model they are prompts, and the answer is what follows. An empty input has one empty answer of score 0. UserError
     names the first input that holds an unknown id or is longer than the model's positions.
 
-    Several models are decoded as one (see `ensemble`). `wanted` is what each input asks of its own answer.
+    Several models are decoded as one (see `ensemble`). `wanted` is what each input asks of its own answer. A model over
+    pictures needs a `reader`, which makes what it reads of some inputs: an input is then one number, a picture's.
     """
     answers: list[Answers] = [[] for _ in inputs]
-    for number, found in decode_stream(model, inputs, options, choices, wanted):
+    for number, found in decode_stream(model, inputs, options, choices, wanted, reader=reader):
         answers[number] = found
     return answers
 
@@ -63,6 +66,7 @@ def decode_stream(
     choices: Choices | None = None,
     wanted: Sequence[Wanted | None] | None = None,
     watched: bool = False,
+    reader: Reader | None = None,
 ) -> Iterator[tuple[int, Answers]]:
     """The same, one (number of the input, hypotheses) at a time, as they finish. The longest inputs come first.
     `watched`: after each step, also the likeliest hypothesis so far of every unfinished input.
@@ -71,7 +75,7 @@ def decode_stream(
     give every thread some. A lone batch of few hypotheses takes one thread: its products are too small to share.
     """
     options = options or Options()
-    decoded = as_one(model, options, choices)
+    decoded = as_one(model, options, choices, reader)
     demands = _checked(decoded, inputs, wanted)
     numbers = []
     for number, ids in enumerate(inputs):
@@ -112,11 +116,13 @@ def watch(
         yield found[0]
 
 
-def as_one(models: Model | Sequence[Model], options: Options, choices: Choices | None = None) -> Decoded | Together:
+def as_one(
+    models: Model | Sequence[Model], options: Options, choices: Choices | None = None, reader: Reader | None = None
+) -> Decoded | Together:
     """What of a model, or of several together, is decoded."""
     if isinstance(models, Model):
-        return Decoded(models, options, choices)
-    return Together([Decoded(model, options, choices) for model in models])
+        return Decoded(models, options, choices, reader)
+    return Together([Decoded(model, options, choices, reader) for model in models])
 
 
 @contextmanager
@@ -146,7 +152,10 @@ def _checked(
 class Decoded:
     """What of a model is decoded: the stream its next-token head reads, and the one other stream it attends to."""
 
-    def __init__(self, model: Model, options: Options, choices: Choices | None = None) -> None:
+    def __init__(
+        self, model: Model, options: Options, choices: Choices | None = None, reader: Reader | None = None
+    ) -> None:
+        self.reader = reader
         self.model, self.options, self.choices = model, options, choices
         self.parts = [self]
         self.head = self._head()
@@ -165,8 +174,8 @@ class Decoded:
         self.device = next(model.parameters()).device
         self.prompted = self.source is None and options.start is not None
         embedding = model.plan.stream(self.source or self.stream).embedding
-        assert isinstance(embedding, Tokens), "only token streams are decoded over"
-        self.reads = embedding
+        self.reads = embedding if isinstance(embedding, Tokens) else None
+        assert (self.reads is None) == (reader is not None), "what is not tokens needs a reader, and nothing else does"
         self._check_ids()
 
     def _head(self) -> Head:
@@ -187,15 +196,19 @@ class Decoded:
 
     def check(self, number: int, ids: Sequence[int]) -> None:
         """UserError if an input cannot be read by the model, or no answer to it is as long as it should be."""
-        capacity = self.reads.capacity if self.reads.positions == "learned" else None
-        room = 1 if self.prompted else 0
-        if capacity is not None and len(ids) + room > capacity:
-            raise UserError(f"input {number} has {len(ids)} tokens; this model has {capacity} positions: shorten it")
-        if len(ids) and not 0 <= min(ids) <= max(ids) < self.reads.vocab:
-            raise UserError(f"input {number} holds a token id outside 0 to {self.reads.vocab - 1}")
+        if self.reads is not None:
+            self._check_tokens(number, ids, self.reads)
         least, most = self.options.min_length, self.longest(len(ids))
         if least > most and (len(ids) or self.prompted):
             raise UserError(f"input {number}: min_length = {least}, and its longest answer has {most} tokens")
+
+    def _check_tokens(self, number: int, ids: Sequence[int], reads: Tokens) -> None:
+        room = 1 if self.prompted else 0
+        if reads.positions == "learned" and len(ids) + room > reads.capacity:
+            most = reads.capacity
+            raise UserError(f"input {number} has {len(ids)} tokens; this model has {most} positions: shorten it")
+        if len(ids) and not 0 <= min(ids) <= max(ids) < reads.vocab:
+            raise UserError(f"input {number} holds a token id outside 0 to {reads.vocab - 1}")
 
     def longest(self, tokens: int) -> int:
         """The most tokens of an answer, which learned positions may limit further."""
@@ -223,7 +236,8 @@ class Decoded:
         start = self.options.start
         if self.source is not None:
             assert start is not None
-            states, layouts = self.model.encode({self.source: self.packed(rows)})
+            given = self.packed(rows) if self.reader is None else self.reader(rows)
+            states, layouts = self.model.encode({self.source: given})
             steps = stepper(self.model, self.head, len(rows), states, layouts, self.choices)
             return steps, steps.step(torch.full((len(rows),), start, device=self.device))
         if start is not None:

@@ -57,7 +57,7 @@ class Together:
         self.parts, first = parts, parts[0]
         self.options, self.prompted = first.options, first.prompted
         self.vocab, self.device = first.vocab, first.device
-        alike = lambda part: (part.vocab, part.reads.vocab, part.source is None, part.device)
+        alike = lambda part: (part.vocab, part.reads and part.reads.vocab, part.source is None, part.device)
         for number, part in enumerate(parts):
             if alike(part) != alike(first):
                 raise UserError(

@@ -58,11 +58,14 @@ def encoder_decoder(
     bias: bool = True,
     output_bias: bool = False,
     tie: Literal["all", "target", "none"] = "all",
+    edge: int | None = None,
+    channels: int = 3,
 ) -> Plan:
     """The 2017 Transformer (Vaswani et al. 2017, figure 1): `target` attends to itself, then to the encoded `source`.
 
     `target_vocab` given means separate vocabularies, and the source embedding is not shared. `tie` "all" shares both
     embeddings and the output (3.4), "target" the target embedding and the output. Pre-norm adds a final norm a stream.
+    With an `edge` the source is a picture in patches of edge x edge pixels, and the model a captioner.
     """
     shape = _Attends(heads, key_heads, head_width or width // heads, positions, bias, attention_dropout)
     normal, feed = (
@@ -83,7 +86,10 @@ def encoder_decoder(
     decoder = Block(stream="target", attends=(shape.own("target", "causal"), shape.other("source")), **around)
     depth = layers if decoder_layers is None else decoder_layers
     end = (place == "pre",)
-    separate = target_vocab is not None
+    seen: Tokens | Patches = Tokens(vocab=vocab, **tokens)
+    if edge is not None:
+        seen = Patches(edge=edge, channels=channels, norm=normal, dropout=dropout)
+    separate = target_vocab is not None or not isinstance(seen, Tokens)
     ties = _bucket_ties(positions, {"source": layers, "target": depth})
     if tie != "none":
         ties = (Tie(keep="target.embedding.tokens.weight", share="heads.next_token.output.weight"), *ties)
@@ -91,7 +97,7 @@ def encoder_decoder(
         ties = (Tie(keep="target.embedding.tokens.weight", share="source.embedding.tokens.weight"), *ties)
     return Plan(
         streams=(
-            Stream(name="source", width=width, embedding=Tokens(vocab=vocab, **tokens)),
+            Stream(name="source", width=width, embedding=seen),
             Stream(name="target", width=width, embedding=Tokens(vocab=target_vocab or vocab, **tokens)),
         ),
         steps=(

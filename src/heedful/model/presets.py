@@ -51,7 +51,16 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "width": 128, "layers": 4, "heads": 4, "feedforward": 512, "picture_width": 128, "picture_layers": 2,
             "picture_heads": 4, "picture_feedforward": 256, "co_width": 128, "co_heads": 4, "text_before": (2, 3),
-            "picture_before": (0, 1), "place": "pre", "initialization": "transformer",
+            "picture_before": (0, 1),
+        },
+    ),
+    # To train from nothing: each stream has two layers of its own before both meet.
+    "two-streams-tiny": (
+        "two-streams",
+        {
+            "width": 128, "layers": 4, "heads": 4, "feedforward": 512, "picture_width": 128, "picture_layers": 4,
+            "picture_heads": 4, "picture_feedforward": 512, "co_width": 128, "co_heads": 4, "text_before": (2, 3),
+            "picture_before": (2, 3), "place": "pre", "initialization": "transformer",
         },
     ),
 }  # fmt: skip

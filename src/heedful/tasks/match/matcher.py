@@ -18,6 +18,7 @@ from ...data.gallery import PATCHES, Gallery, Sight, found_all, look_at, sight_f
 from ...data.pictures import SUFFIXES, Reference, load_array
 from ...data.readers import read_lines
 from ...errors import UserError
+from ...look.alignment import Weights
 from ...model.embeddings import Input, TokenInput
 from ...model.heads import Head
 from ...model.layout import Layout
@@ -175,6 +176,22 @@ class Matcher:
             [Match(int(n), candidates.names[n], float(scores[row, n]), bool(seen[row, n])) for n in order[:best]]
             for row, order in enumerate(ordered(scores, seen))
         ]
+
+    @torch.no_grad()
+    def attention(self, caption: str, picture: str, features: Path | None = None) -> dict[str, Tensor]:
+        """Where a caption and a picture look at each other: weights [heads, queries, keys] by address.
+
+        "text.N.picture.weights" are of tokens (the first is the start, the last the end) to the picture's rows (the
+        first is the whole), "picture.N.text.weights" of these to tokens; N is the block, counted within its stream.
+        """
+        text, shown = self.captions([caption]).encoded, self.pictures([picture], features).encoded
+        states, layouts = {"text": text.states, "picture": shown.states}, {}
+        for one in (text, shown):
+            layouts[one.stream] = Layout.packed(one.lengths)
+        probes = Weights("text", "picture"), Weights("picture", "text")
+        for probe in probes:
+            self.model.run(states, layouts, first=self.model.plan.apart, probe=probe)
+        return {address: weights[0] for probe in probes for address, weights in probe.seen.items()}
 
 
 def load(path: str | Path) -> Matcher:
