@@ -95,7 +95,7 @@ def hand_made() -> Plan:
     return Plan(
         streams=(
             Stream(name="text", width=12, embedding=Tokens(vocab=31, positions="none")),
-            Stream(name="picture", width=12, embedding=plan.Patches(edge=2)),
+            Stream(name="picture", width=12, embedding=plan.Patches(edge=2, capacity=40)),
         ),
         steps=(both, both, FinalNorm(stream="text"), FinalNorm(stream="picture")),
         heads=(Head(name="token_label", streams=("text",), outputs=3, bias=True, scale=0.3),),

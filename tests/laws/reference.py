@@ -63,6 +63,8 @@ def embed(weighed: Weighed, plan: Plan, stream: str, row: Row) -> Tensor:
         seen = "pixels" if "pixels" in row else "features"
         states = weighed.linear(f"{address}.{seen}", row[seen].double())
         states = states + weighed.linear(f"{address}.box", row["boxes"].double())
+        if (places := weighed.get(f"{address}.positions.weight")) is not None:
+            states = states + places[: len(states)]
         return states if sizes.norm is None else weighed.norm(sizes.norm, f"{address}.norm", states)
     table = weighed.get(f"{address}.tokens.weight")
     assert table is not None

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ..errors import UserError
 from .endings import stream_of
-
-if TYPE_CHECKING:
-    from ..tasks.ask import Answered
-    from ..tasks.ask.examples import Example
-
-FILES = (".jsonl", ".tsv", ".csv", ".gz")
 
 
 def ask(
@@ -48,54 +39,16 @@ def ask(
     ] = None,
 ) -> None:
     """Ask about a picture: the answer and its probability, a line for each question."""
-    table = picture.suffix in FILES
-    if table and (questions or second):
-        raise UserError(f"{picture}: a file of questions names its pictures and questions; leave the others out")
-    if questions and not all(one.strip() for one in questions):
-        raise UserError("the question is empty")
-    from ..tasks.ask import load
+    from ..tasks.ask import calling, load
     from ..tasks.finding import last_run
 
+    calling.require_sense(picture, questions or [], second)
     if model is None:
         model = last_run(task="ask")
         print(f"using {model}", file=sys.stderr)
-    asker = load(model)
-    shown = best or (5 if as_json else 1)
-    for examples in _asked(picture, questions, second, fields):
-        if not examples:
-            print("{}" if as_json else "", flush=True)  # an empty line: lines in are lines out
-            continue
-        found = asker.chances(examples, features, data)
-        for one, chances in zip(examples, found, strict=True):
-            _print(one.question, asker.answered(chances, shown), as_json)
-
-
-def _asked(
-    picture: Path, questions: list[str] | None, second: Path | None, fields: str | None
-) -> Iterator[list[Example]]:
-    """Questions to answer together: all that are known, or line by line."""
-    from ..data.pictures import Reference
-    from ..tasks.ask.examples import Example, read_examples
-
-    if picture.suffix in FILES:
-        names = [one.strip() for one in fields.split(",")] if fields else ()
-        if examples := list(read_examples(picture, names, answered=False)):
-            yield examples
-        return
-    pictures = tuple(Reference(str(one), "picture") for one in (picture, second) if one is not None)
-    if questions:
-        yield [Example(pictures, one, (), "question") for one in questions]
-        return
-    for number, line in enumerate(stream_of(sys.stdin, "input", "a QUESTION"), 1):
-        text = line.decode("utf-8", "replace").rstrip("\n").rstrip("\r")
-        yield [Example(pictures, text, (), f"standard input:{number}")] if text.strip() else []
-
-
-def _print(question: str, answered: Answered, as_json: bool) -> None:
-    if as_json:
-        told = {"question": question, "answer": answered.answer, "probability": round(answered.probability, 6)}
-        told["answers"] = {word: round(chance, 6) for word, chance in answered.best.items()}
-        print(json.dumps(told, ensure_ascii=False), flush=True)
-        return
-    for word, chance in answered.best.items():
-        print(f"{word}\t{chance:.4f}", flush=True)
+    asker, names = load(model), [name.strip() for name in (fields or "").split(",") if name.strip()]
+    known = questions or picture.suffix in calling.FILES
+    lines = [] if known else stream_of(sys.stdin, "input", "a QUESTION")
+    given = calling.asked(picture, questions or [], second, names, lines)
+    for line in calling.answers(asker, given, best, as_json, features, data):
+        print(line, flush=True)

@@ -162,6 +162,7 @@ MEANINGS = {
     "model.text_before": "Before which of the text's layers the streams meet, ...",
     "model.picture_before": "... and before which of the picture's.",
     "model.picture_capacity": "Positions of patches that are learned, besides their boxes; 0: none.",
+    "model.picture_positions": "buckets: patches learn how far others are, line by line (T5's); for scenes on a grid.",
     "model.tie": "Which of both embeddings and the output are one matrix; target: the target's and the output.",
 }
 # Sizes that data and tokenizer say.

@@ -250,6 +250,7 @@ def two_streams(
     edge: int | None = None,
     channels: int = 3,
     picture_capacity: int = 0,
+    picture_positions: Literal["none", "buckets"] = "none",
     co_width: int = 1024,
     co_heads: int = 8,
     text_before: tuple[int, ...] = (6, 7, 8, 9, 10, 11),
@@ -278,7 +279,9 @@ def two_streams(
     picture_feed = FeedForward(width=picture_feedforward, activation=activation)
     pre = place == "pre"
     text_shape = _Attends(heads, None, width // heads, "none", True, attention_dropout)
-    picture_shape = _Attends(picture_heads, None, picture_width // picture_heads, "none", True, attention_dropout)
+    picture_shape = _Attends(
+        picture_heads, None, picture_width // picture_heads, picture_positions, True, attention_dropout
+    )
     co_shape = _Attends(co_heads, None, co_width // co_heads, "none", True, attention_dropout)
     own_text = Step(blocks=(Block(stream="text", attends=(text_shape.own("text"),), feedforward=text_feed, **around),))
     own_picture = Step(

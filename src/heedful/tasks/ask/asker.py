@@ -11,14 +11,14 @@ import numpy.typing as npt
 import torch
 
 from ...config import Pictures
-from ...data.gallery import Sight, found_all, look_at, sight_from, unique
+from ...data.gallery import Sight, look_at, sight_from
 from ...data.pictures import Reference
 from ...errors import UserError
 from ...model.model import Model
 from ...text.tokenizer import Tokenizer
 from ..finding import load_for
 from .batching import HEAD, inputs_of
-from .examples import Answers, Example
+from .examples import Answers, Example, pictures_of
 from .prepared import table_of
 
 AT_A_TIME = 128  # questions
@@ -72,10 +72,9 @@ class Asker:
         for one in examples:
             if not one.question.strip():
                 raise UserError(f"{one.where or 'question'}: the question is empty")
-        given = [picture for one in examples for picture in one.pictures]
-        if features is None:
-            given = found_all(given, Pictures(), root)
-        pictures, numbers = unique(given)
+        # In a file of features nothing is looked for but the names that records give.
+        seen = Pictures() if features is None else Pictures(features=str(features))
+        pictures, numbers = pictures_of(examples, seen, root)
         gallery = look_at(self.sight, pictures, features)
         table = table_of(examples, numbers, self.tokenizer, self.answers, self.longest)
         device, found = next(self.model.parameters()).device, []

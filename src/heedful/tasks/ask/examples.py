@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from ...config import Recipe
+from ...config import Pictures, Recipe
+from ...data.gallery import found_all, unique
 from ...data.pictures import Reference
 from ...data.records import read_records, suffix_of
 from ...errors import UserError
@@ -84,6 +86,27 @@ def read_parts(recipe: Recipe) -> Parts:
     held = draws(recipe.seed, 0, 3, number) < np.uint64(int(data.dev_share * 2**64))
     kept = [one for one, out in zip(train, held, strict=True) if not out]
     return Parts(kept, [one for one, out in zip(train, held, strict=True) if out])
+
+
+def pictures_of(
+    examples: Iterable[Example], pictures: Pictures, root: Path | None = None
+) -> tuple[list[Reference], npt.NDArray[np.int64]]:
+    """Each picture once, its file found, and the number of every one that the examples name, in order.
+
+    A picture has many questions: each name in each file of examples is looked for once.
+    """
+    places: dict[tuple[str, str], int] = {}
+    named: list[Reference] = []
+    order = []
+    for one in examples:
+        file = one.where.rpartition(":")[0]
+        for picture in one.pictures:
+            if (key := (file, picture.name)) not in places:
+                places[key] = len(named)
+                named.append(picture)
+            order.append(places[key])
+    found, numbers = unique(found_all(named, pictures, root))
+    return found, numbers[np.array(order, np.int64)]
 
 
 def credits_of(answers: Sequence[str]) -> dict[str, float]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...config import Recipe
-from ...data.gallery import Gallery, found_all, open_gallery, prepare_gallery, sight_from, unique
+from ...data.gallery import Gallery, open_gallery, prepare_gallery, sight_from
 from ...data.shards import key_of
 from ...data.table import Table
 from ...data.texts import READ_FOR_TOKENIZER, kept_tokenizer
@@ -22,7 +22,7 @@ from ...model.files import read_config
 from ...text.tokenizer import Tokenizer, train_tokenizer
 from ..beginning import keep_start
 from ..closing import write
-from .examples import Answers, Example, Parts, read_parts
+from .examples import Answers, Example, Parts, pictures_of, read_parts
 
 Ids = npt.NDArray[np.int64]
 
@@ -71,8 +71,7 @@ def prepare(recipe: Recipe, folder: Path) -> list[str]:
 
 def _make(recipe: Recipe, folder: Path, key: str, parts: Parts, answers: Answers, given: Tokenizer | None) -> list[str]:
     train = [one for one in parts.train if answers.wanted(one)]
-    pictures, numbers = unique(found_all((one for part in (train, parts.dev) for row in part for one in row.pictures),
-                                         recipe.pictures))  # fmt: skip
+    pictures, numbers = pictures_of([*train, *parts.dev], recipe.pictures)
     gallery = prepare_gallery(recipe.pictures, folder / "pictures", pictures)
     _require_same_sight(recipe, folder, gallery)
     tokenizer = given or kept_tokenizer(folder, key, lambda: _tokenizer(recipe, train))
