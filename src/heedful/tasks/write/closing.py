@@ -16,7 +16,7 @@ from .scoring import foretell, rows_of, scored_on
 from .writer import load
 
 SCORES = "scores.json"
-MOST = 4_000_000  # characters of validation text that are scored, from its beginning
+MOST = 2_000_000  # characters of validation text that are scored, from its beginning
 
 
 class Scored(msgspec.Struct):
