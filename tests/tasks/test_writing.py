@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from heedful.cli import main
 from heedful.errors import UserError
 from heedful.tasks import finding
 from heedful.tasks.write import calling
@@ -24,11 +26,11 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Any:
     one = writer()
     monkeypatch.setattr(calling, "load", lambda path: one)
 
-    def tell(prompt: str | None = None, prompts: Path | None = None, **given: Any) -> str:
+    def tell(prompt: str | None = None, prompts: Path | None = None, output: Path | None = None, **given: Any) -> str:
         out = io.BytesIO()
         named: dict[str, Any] = {"as_json": False, "lines": None, "typing": False, "shown": False}
         named |= {name: given.pop(name) for name in list(given) if name in named}
-        call(prompt, prompts, Path("run"), given, out=out, **named)
+        call(prompt, prompts, Path("run"), output, given, out=out, **named)
         return out.getvalue().decode("utf-8")
 
     tell.writer = one  # type: ignore[attr-defined]
@@ -91,7 +93,7 @@ def test_what_cannot_be_done_is_told(told: Any, tmp_path: Path, monkeypatch: pyt
     assert told(prompts=tmp_path / "e.txt") == ""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="heedful train write"):
-        call("a", None, None, {}, as_json=False, lines=None, typing=False, out=io.BytesIO(), shown=False)
+        call("a", None, None, None, {}, as_json=False, lines=None, typing=False, out=io.BytesIO(), shown=False)
 
 
 def test_typed_beginnings(told: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,3 +114,27 @@ def test_evaluating_takes_what_the_task_takes(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(finding, "task_of", lambda path: "write")
     with pytest.raises(UserError, match="takes no --beam"):
         finding.evaluate("run", [], beam=3)
+
+
+def test_the_command_passes_on_what_was_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    got: list[Any] = []
+    monkeypatch.setattr(calling, "call", lambda *given, **named: got.append((given, named)))
+    line = f"write Anna -m run --greedy --length 7 --stop x --stop y --top-k 3 --json -o {tmp_path}/out.txt"
+    monkeypatch.setattr(sys, "argv", ["heedful", *line.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    ((given, named),) = got
+    asked = {"length": 7, "temperature": 0.0, "top_k": 3, "stop": ["x", "y"]}
+    assert given == ("Anna", None, Path("run"), tmp_path / "out.txt", asked)
+    assert (named["as_json"], named["typing"], named["shown"]) == (True, False, False)
+
+
+def test_a_new_file_only_and_none_for_a_mistake(told: Any, tmp_path: Path) -> None:
+    file = tmp_path / "out.txt"
+    with pytest.raises(UserError, match="length"):
+        told("Anna", output=file, length=0)
+    assert told("Anna", output=file, length=9) == ""
+    assert file.read_text("utf-8") == told("Anna", length=9)
+    with pytest.raises(UserError, match="exists"):
+        told("Anna", output=file, length=9)

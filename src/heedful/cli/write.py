@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .endings import open_file, stream_of
+from .endings import stream_of
 
 
 def write(
@@ -51,11 +51,11 @@ def write(
     }  # fmt: skip
     from ..tasks.write.calling import call
 
-    out = stream_of(sys.stdout, "output", "--output FILE") if output is None else open_file(output, "xb")
     asked = prompt is not None or prompts is not None
     call(
-        prompt, prompts, model, {name: value for name, value in given.items() if value is not None}, as_json=as_json,
-        lines=None if asked else stream_of(sys.stdin, "input", "a PROMPT"),
+        prompt, prompts, model, output, {name: value for name, value in given.items() if value is not None},
+        as_json=as_json, lines=None if asked else stream_of(sys.stdin, "input", "a PROMPT"),
         typing=not asked and sys.stdin is not None and sys.stdin.isatty(),
-        out=out, shown=output is None and sys.stdout.isatty(),
+        out=None if output else stream_of(sys.stdout, "output", "--output FILE"),
+        shown=output is None and sys.stdout.isatty(),
     )  # fmt: skip

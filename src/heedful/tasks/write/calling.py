@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +15,7 @@ from ...data.readers import read_lines
 from ...data.records import read_records, suffix_of
 from ...errors import UserError
 from ..finding import last_run
+from ..translate.partial import require_new
 from ..typed import Typed
 from .writer import Writer, Written, load
 
@@ -25,38 +27,51 @@ def call(
     prompt: str | None,
     prompts: Path | None,
     model: Path | None,
+    output: Path | None,
     given: Mapping[str, Any],
     *,
     as_json: bool,
     lines: BinaryIO | None,
     typing: bool,
-    out: BinaryIO,
+    out: BinaryIO | None,
     shown: bool,
 ) -> None:
     """Go on with `prompt`, or every prompt in the file `prompts`, or what is typed (`typing`), or all of `lines`.
 
-    `given` are fields of `Wishes`; `shown`: `out` is a terminal. What is wrong with a file is told before a model loads
-    only as far as its first prompts.
+    Texts go into the new file `output`, or to `out`, which is a terminal if `shown`. `given` are fields of `Wishes`.
     """
     if prompt is not None and prompts is not None:
         raise UserError("give one PROMPT, or many with --prompts FILE, not both")
     found = None if prompts is None else _prompts(prompts)
-    first = [] if found is None else list(islice(found, 1))
+    first = [] if found is None else list(islice(found, 1))  # what is wrong there is told before a model is loaded
+    if output is not None:
+        require_new(output)
     if model is None:
         model = last_run(task="write")
         print(f"using {model}", file=sys.stderr)
-    show = Show(load(model), given, as_json, out, shown)
-    if found is not None:
-        show.many(_again(first, found))
-    elif prompt is not None:
-        show.one(prompt)
-    elif typing:
-        typed = Typed("the beginning of a text")
-        while line := typed.read():
-            show.one(line.decode("utf-8").removesuffix("\n"))
-    else:
-        assert lines is not None
-        show.one(lines.read().decode("utf-8", "replace").removeprefix("\ufeff").removesuffix("\n"))
+    writer = load(model)
+    writer.wishes(**given)
+    with _opened(output) if output is not None else nullcontext(out) as stream:
+        assert stream is not None
+        show = Show(writer, given, as_json, stream, shown)
+        if found is not None:
+            show.many(chain(first, found))
+        elif prompt is not None:
+            show.one(prompt)
+        elif typing:
+            typed = Typed("the beginning of a text")
+            while line := typed.read():
+                show.one(line.decode("utf-8").removesuffix("\n"))
+        else:
+            assert lines is not None
+            show.one(lines.read().decode("utf-8", "replace").removeprefix("\ufeff").removesuffix("\n"))
+
+
+def _opened(output: Path) -> BinaryIO:
+    try:
+        return output.open("xb")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{output}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _prompts(path: Path) -> Iterator[str]:
@@ -70,11 +85,6 @@ def _prompts(path: Path) -> Iterator[str]:
         if not isinstance(text, str):
             raise UserError(f'{where}: "prompt" is {text!r}, not a text')
         yield text
-
-
-def _again(first: Iterable[str], rest: Iterator[str]) -> Iterator[str]:
-    yield from first
-    yield from rest
 
 
 class Show:

@@ -13,7 +13,7 @@ from ..closing import Told, finished, keep_scores, kept_scores, write_card, writ
 from .scoring import foretell, rows_of, scored_on
 from .writer import load
 
-MOST = 4_000_000  # characters of validation text that are scored, from its beginning
+MOST = 2_000_000  # characters of validation text that are scored, from its beginning
 
 
 class Scored(msgspec.Struct):

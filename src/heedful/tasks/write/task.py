@@ -34,7 +34,7 @@ STREAM, HEAD = "text", "next_token"
 SIZES = ((300_000, 1000), (3_000_000, 2000), (30_000_000, 8000), (300_000_000, 16000))
 PACKED = 3  # times smaller a .gz is
 VALIDATION_TOKENS = 8192  # of a batch
-MOST_VALIDATED = 2**18  # predictions: enough for three digits, whatever the size of the corpus
+MOST_VALIDATED = 2**17  # predictions: enough for two digits, whatever the size of the corpus
 SAMPLES, SHOWN = 3, 64  # texts of a validation, with so many tokens of beginning and of continuation
 
 
