@@ -15,17 +15,12 @@ if TYPE_CHECKING:
     from .model.model import Model
     from .model.plan import Plan
     from .model.presets import PRESETS, plan
-    from .tasks.ask import Asker
     from .tasks.finding import load
-    from .tasks.match import Matcher
     from .tasks.translate import Translator
-    from .tasks.write import Writer
     from .text.tokenizer import Tokenizer
 
 # name: the module that holds it.
 _HOMES = {
-    "Asker": "heedful.tasks.ask",
-    "Matcher": "heedful.tasks.match",
     "Model": "heedful.model.model",
     "PRESETS": "heedful.model.presets",
     "Plan": "heedful.model.plan",
@@ -33,7 +28,6 @@ _HOMES = {
     "Tokenizer": "heedful.text.tokenizer",
     "Translator": "heedful.tasks.translate",
     "UserError": "heedful.errors",
-    "Writer": "heedful.tasks.write",
     "load": "heedful.tasks.finding",
     "plan": "heedful.model.presets",
     "read_recipe": "heedful.config",
@@ -41,15 +35,12 @@ _HOMES = {
 
 __all__ = [
     "PRESETS",
-    "Asker",
-    "Matcher",
     "Model",
     "Plan",
     "Recipe",
     "Tokenizer",
     "Translator",
     "UserError",
-    "Writer",
     "__version__",
     "load",
     "plan",
