@@ -25,6 +25,9 @@ def match(
         Path | None, typer.Option(metavar="FILE", help="The pictures' features, for models that read these.")
     ] = None,
     best: Annotated[int, typer.Option(metavar="N", min=1, help="So many for each.")] = 5,
+    looked: Annotated[
+        int, typer.Option(metavar="N", min=0, help="So many of the likeliest are looked at by co-attention.")
+    ] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="An object a line.")] = False,
 ) -> None:
     """Find the pictures that fit a text, or (--texts) the texts that fit a picture; best first."""
@@ -42,7 +45,7 @@ def match(
     else:
         assert texts is not None
         candidates, given = matcher.captions(lines_in(texts)), matcher.pictures(queries, features)
-    for query, found in zip(queries, matcher.match(given, candidates, best), strict=True):
+    for query, found in zip(queries, matcher.match(given, candidates, best, looked), strict=True):
         if as_json:
             told = [{"name": one.name, "score": one.score, "looked": one.looked} for one in found]
             print(json.dumps({"query": query, "found": told}, ensure_ascii=False))

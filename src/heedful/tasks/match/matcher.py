@@ -186,8 +186,11 @@ class Matcher:
 
     @torch.no_grad()
     def match(self, queries: Side, candidates: Side, best: int = 5, looked: int = LOOKED) -> list[list[Match]]:
-        """For each query (a caption or a picture, the other than the candidates) its best candidates, best first."""
-        scores, seen = ranked(self.model, queries.encoded, candidates.encoded, max(looked, best))
+        """For each query (a caption or a picture, the other than the candidates) its best candidates, best first.
+
+        The `looked` likeliest are looked at by co-attention (0: none; all, for a model without likeness).
+        """
+        scores, seen = ranked(self.model, queries.encoded, candidates.encoded, looked)
         return [
             [Match(int(n), candidates.names[n], float(scores[row, n]), bool(seen[row, n])) for n in order[:best]]
             for row, order in enumerate(ordered(scores, seen))
