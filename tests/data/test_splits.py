@@ -77,6 +77,10 @@ TRANSLATING = [path for path in sorted(RECIPES.glob("*.toml")) if read_recipe(pa
 
 @pytest.mark.parametrize("recipe", TRANSLATING, ids=lambda path: path.stem)
 def test_the_recipes_name_files_that_go_together(recipe: Path) -> None:
-    one = splits(read_recipe(recipe).data)
+    read = read_recipe(recipe)
+    if read.task != "translate":
+        assert read.data.train
+        return
+    one = splits(read.data)
     assert {corpus.tag for corpus in one.dev} == {corpus.tag for corpus in one.train}
     assert not one.held_out

@@ -201,8 +201,11 @@ def test_stopped_and_resumed_is_the_same_run(tmp_path: Path, monkeypatch: pytest
 def test_several_labels(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     made = [{"text": t, "label": ["good"] * (g > 0) + ["bad"] * (b > 0)} for t, g, b in lines()]
+    made += [
+        {"text": f"{one} film {other}", "label": []} for one in ("a", "the", "film") for other in ("a", "the", "")
+    ] * 8
     path.write_text("".join(json.dumps(one) + "\n" for one in made))
-    found = load(run(tmp_path, [f'data.train=["{path}"]', "data.labels=several"], 60))
+    found = load(run(tmp_path, [f'data.train=["{path}"]', "data.labels=several", "training.final=last"], 100))
     answers = found.classify(["fine grim", "fine", "the film"])
     assert [set(one.labels) for one in answers] == [{"good", "bad"}, {"good"}, set()]
     assert answers[0].label in ("bad,good", "good,bad")
