@@ -74,6 +74,10 @@ def test_what_does_not_go_together_is_told(settings: list[str], words: str) -> N
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_recipes_name_files_that_go_together(recipe: Path) -> None:
-    one = splits(read_recipe(recipe).data)
+    read = read_recipe(recipe)
+    if read.task != "translate":
+        assert read.data.train
+        return
+    one = splits(read.data)
     assert {corpus.tag for corpus in one.dev} == {corpus.tag for corpus in one.train}
     assert not one.held_out
