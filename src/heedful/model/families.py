@@ -268,10 +268,11 @@ def two_streams(
     is the number of text positions; `features` and `regions` are the sizes of a region's vector and of the
     detector's classes. With an `edge` the picture is cut into patches of edge x edge pixels instead, as ViLT's (Kim
     et al. 2021, 3.1), each with its box, and with `picture_capacity` learned positions; `picture_positions` "buckets"
-    has patches see how far others are, line by line. Pre-norm streams, which train from nothing more easily, are normalised before the other one reads them, and at their ends. BERT's initialisation
-    is made for a width of 768: narrow streams begin so near to nothing that the product of two pooled vectors hardly
-    learns; "transformer" goes by each matrix's size. We leave out the two projections per co-attention layer that the
-    official code holds and never uses.
+    lets patches see how far others are, counted line by line. Pre-norm streams, which train from nothing more easily,
+    are normalised before the other one reads them, and at their ends. BERT's initialisation is made for a width of
+    768: narrow streams begin so near to nothing that the product of two pooled vectors hardly learns; "transformer"
+    goes by each matrix's size. We leave out the two projections per co-attention layer that the official code holds
+    and never uses.
     """
     normal = Norm(eps=eps)
     around: dict[str, Any] = {"norm": normal, "place": place, "dropout": dropout}
