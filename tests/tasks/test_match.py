@@ -280,5 +280,38 @@ def test_pictures_that_are_not_there(given: Path, finished: Path, matcher: Match
         matcher.captions(["x", " "])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no pictures are in it"):
-        pictures_in(tmp_path / "empty", matcher.sight)
+        pictures_in(tmp_path / "empty")
     assert len(look_at(matcher.sight, [])) == 0
+
+
+# ---- the user's own features ----------------------------------------------------------------------------------------
+
+
+def test_features_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Trained on, found again where the model is used, and refused where another encoder made them."""
+    kept = [one for one in write_pairs(tmp_path) if not one.startswith(("data.", "pictures."))]
+    rng, arrays, lines = np.random.default_rng(0), {}, ["name\ttext"]
+    kinds = [f"{color} {place}" for color in ("red", "green", "blue") for place in ("left", "right")]
+    for number in range(60):
+        kind = number % len(kinds)
+        features = rng.standard_normal((3, 8)).astype(np.float32) * 0.1
+        features[:, kind] += 2
+        classes = np.full((3, 4), 0.25, np.float32)
+        arrays |= {f"{number}.png/features": features, f"{number}.png/classes": classes}
+        arrays[f"{number}.png/boxes"] = np.array([[0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5], [0, 0.5, 1, 1]], np.float32)
+        lines.append(f"{number}.png\t{kinds[kind]}")
+    for name in ("mine", "theirs"):
+        np.savez(tmp_path / f"{name}.npz", encoder=np.array(name), **arrays)
+    (tmp_path / "a.tsv").write_text("\n".join(lines) + "\n", "utf-8")
+    more = [
+        f'data.train=["{tmp_path}/a.tsv"]', f"pictures.features={tmp_path}/mine.npz", 'data.fields=["name", "text"]',
+        "training.steps=25", "training.validate_every=25", "training.metric=loss", "data.dev_share=0.2",
+    ]  # fmt: skip
+    assert train(recipe_of(kept, *more), tmp_path / "run") == 0
+    found = finding.evaluate(tmp_path / "run", [tmp_path / "a.tsv"])
+    assert found.figures["to_picture"]["recall at 10"] > 30
+    (tmp_path / "names").write_text("3.png\n2.png\n", "utf-8")
+    run_command("match", "-m", str(tmp_path / "run"), "--pictures", str(tmp_path / "names"), "red left")
+    assert len(capsys.readouterr().out.split("\n")) == 3
+    with pytest.raises(UserError, match="made by the encoder 'theirs'; the model reads those of 'mine'"):
+        load(tmp_path / "run").pictures(["3.png"], tmp_path / "theirs.npz")

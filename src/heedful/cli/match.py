@@ -36,7 +36,8 @@ def match(
 
     matcher = load(model or last_run(task="match"))
     if pictures is not None:
-        candidates = matcher.pictures(pictures_in(pictures, matcher.sight, features), features)
+        own = features is not None or matcher.features is not None
+        candidates = matcher.pictures(pictures_in(pictures, own), features)
         given = matcher.captions(queries)
     else:
         assert texts is not None

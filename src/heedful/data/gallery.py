@@ -118,11 +118,15 @@ def unique(references: Sequence[Reference]) -> tuple[list[Reference], Ids]:
     return [first[name] for name in numbers], np.array(found, np.int64)
 
 
-def look_at(sight: Sight, references: Sequence[Reference], features: Path | None = None) -> Gallery:
-    """A gallery in memory, as a finished model sees it; UserError for features of another encoder than its own."""
+def look_at(
+    sight: Sight, references: Sequence[Reference], features: Path | None = None, folder: Path | None = None
+) -> Gallery:
+    """A gallery as a finished model sees it, in memory, or its pixels in `folder`; UserError for features of another
+    encoder than its own."""
     if sight.encoder == PATCHES:
         count = len(references)
-        array = np.zeros((count, *sight.size, 3), np.uint8)
+        shape = (count, *sight.size, 3)
+        array: npt.NDArray[Any] = np.zeros(shape, np.uint8) if folder is None else _on_disk(folder, shape)
         for number, one in enumerate(references):
             array[number] = read_picture(one, sight.size)
         lengths = np.full(count, rows_of(sight.size, sight.edge), np.int64)
@@ -175,7 +179,7 @@ def prepare_gallery(pictures: Pictures, folder: Path, references: Sequence[Refer
         for one, regions in zip(references, rows, strict=True):
             if [part.shape[1] for part in regions] != [part.shape[1] for part in first]:
                 raise UserError(f"{one.where}: {one.name}: features of another size than those of the first picture")
-    gallery = look_at(sight, references) if rows is None else _of_regions(sight, rows)
+    gallery = look_at(sight, references, folder=folder) if rows is None else _of_regions(sight, rows)
     _save(gallery, folder, key)
     return open_gallery(folder, key)
 
@@ -192,6 +196,20 @@ def _key(pictures: Pictures, references: Sequence[Reference]) -> str:
     return state.hexdigest()
 
 
+def _on_disk(folder: Path, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Room for all pixels in pictures.npy, which may be more than fits into memory."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "pictures.json").unlink(missing_ok=True)
+        return np.lib.format.open_memmap(folder / "pictures.npy", "w+", np.uint8, shape)
+    except OSError as error:
+        raise _full(folder, error) from None
+
+
+def _full(folder: Path, error: OSError) -> UserError:
+    return UserError(f"{folder}: cannot be written: {error.strerror or error}; free some space")
+
+
 def _save(gallery: Gallery, folder: Path, key: str) -> None:
     """pictures.npy, boxes.npy, classes.npy, lengths.npy and, last, pictures.json with their hash."""
     parts = {"pictures": gallery.array, "boxes": gallery.boxes, "lengths": gallery.lengths, "classes": gallery.classes}
@@ -200,14 +218,17 @@ def _save(gallery: Gallery, folder: Path, key: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "pictures.json").unlink(missing_ok=True)
         for name, array in parts.items():
-            if array is not None:
+            if isinstance(array, np.memmap):
+                array.flush()
+            elif array is not None:
                 np.save(folder / f"{name}.npy", array)
+            if array is not None:
                 told["hash"][name] = _digest(folder / f"{name}.npy")  # type: ignore[index]
         aside = folder / ".pictures.json.tmp"
         aside.write_text(json.dumps(told), "utf-8")
         os.replace(aside, folder / "pictures.json")
     except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror or error}; free some space") from None
+        raise _full(folder, error) from None
 
 
 def open_gallery(folder: Path, key: str | None = None) -> Gallery:

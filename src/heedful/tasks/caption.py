@@ -78,7 +78,10 @@ def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
     part = Part(table, 0)
     heldout = [Part(table, pool) for pool in range(1, int(table.columns["pool"][0].max()) + 1)]
     batches = Batches(part, recipe.training.batch_tokens, recipe.seed)
-    extra = {"pictures": msgspec.to_builtins(sight), "decoding": msgspec.to_builtins(recipe.decoding)}
+    extra = {
+        "pictures": msgspec.to_builtins(sight), "decoding": msgspec.to_builtins(recipe.decoding),
+        "fields": recipe.data.fields,
+    }  # fmt: skip
 
     def batch(examples: Any, epoch: int) -> Batch:
         return batch_of(part, gallery, examples, device, recipe, epoch)
@@ -116,10 +119,13 @@ def farewell(run: Path) -> str:
 
 
 class Captioner:
-    """Writes captions of pictures."""
+    """Writes captions of pictures; `fields` are the columns that training read."""
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, sight: Sight, decoding: Decoding) -> None:
+    def __init__(
+        self, model: Model, tokenizer: Tokenizer, sight: Sight, decoding: Decoding, fields: Sequence[str] = ()
+    ) -> None:
         self.model, self.tokenizer, self.sight, self.decoding = model, tokenizer, sight, decoding
+        self.fields = fields
 
     def caption(self, pictures: Sequence[str], beam: int | None = None) -> list[str]:
         """A caption for each picture, in order."""
@@ -148,7 +154,8 @@ def load(path: str | Path) -> Captioner:
         decoding = msgspec.convert(extra.get("decoding", {}), Decoding)
     except msgspec.ValidationError as error:
         raise UserError(f"{path}: its decoding options are not understood: {error}") from None
-    return Captioner(model.eval(), tokenizer, sight_from(extra.get("pictures"), path), decoding)
+    sight, fields = sight_from(extra.get("pictures"), path), tuple(extra.get("fields", ()))
+    return Captioner(model.eval(), tokenizer, sight, decoding, fields)
 
 
 def score(captioner: Captioner, pairs: Sequence[Captioned]) -> tuple[Scores, list[str], list[list[str]]]:
@@ -163,9 +170,10 @@ def score(captioner: Captioner, pairs: Sequence[Captioned]) -> tuple[Scores, lis
     return Scorer(references)(written, "captions"), written, right
 
 
-def evaluate(captioner: Captioner, files: Sequence[Path], fields: Sequence[str] = ()) -> Evaluated:
+def evaluate(captioner: Captioner, files: Sequence[Path]) -> Evaluated:
     """chrF and BLEU of the captions of all pictures in some files, against all that these say of each."""
-    found, written, right = score(captioner, [pair for file in files for pair in read_captioned(file, fields)])
+    pairs = [pair for file in files for pair in read_captioned(file, captioner.fields)]
+    found, written, right = score(captioner, pairs)
     return Evaluated(
         title="Captions",
         scored=f"On {len(written):,} pictures with {sum(map(len, right)):,} captions.",

@@ -94,7 +94,10 @@ def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
     start_with(model, recipe, folder)
     training = Pairs(recipe, Part(table, 0), gallery, tokenizer, device)
     heldout = [Pairs(recipe, Part(table, pool), gallery, tokenizer, device) for pool in range(1, pools + 1)]
-    extra = {"pictures": msgspec.to_builtins(gallery.sight), "longest": recipe.data.longest}
+    extra = {
+        "pictures": msgspec.to_builtins(gallery.sight), "longest": recipe.data.longest,
+        "fields": recipe.data.fields, "features": recipe.pictures.features,
+    }  # fmt: skip
 
     def scores(model: Model) -> Validation:
         return _validate(model, heldout)

@@ -30,9 +30,7 @@ def close(run: Run) -> list[str]:
     _, pools = split_captioned(run.recipe)
     data = run.recipe.data
     names = [Path(file).name for file in data.dev] if data.dev else ["held out"]
-    own = run.recipe.pictures.features
-    features = Path(own) if own is not None and Path(own).is_file() else None
-    found = [found_in(matcher, name, pool[:MOST], features) for name, pool in zip(names, pools, strict=True)]
+    found = [found_in(matcher, name, pool[:MOST]) for name, pool in zip(names, pools, strict=True)]
     told = Scored(scores=rows(found), scored=f"On {sum(one.captions for one in found):,} held-out pairs.")
     write(run.folder / SCORES, msgspec.json.format(msgspec.json.encode(told)) + b"\n")
     page = write_report(run)

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ...config import Pictures
 from ...data.captioned import Captioned, read_captioned
-from ...data.gallery import found_all, look_at, unique
+from ...data.gallery import unique
 from ...measure.retrieval import chance, ranks, retrieval
 from ...model.embeddings import TokenInput
 from ...model.layout import Layout
@@ -70,22 +69,21 @@ def _texts(pairs: Pairs, examples: Ids) -> TokenInput:
     return TokenInput(torch.from_numpy(ids).to(pairs.device), Layout.packed(lengths, pairs.device))
 
 
-def found_in(matcher: Matcher, name: str, pairs: Sequence[Captioned], features: Path | None = None) -> Found:
+def found_in(matcher: Matcher, name: str, pairs: Sequence[Captioned]) -> Found:
     """The search among the pictures and captions of some pairs."""
-    pictures = Pictures(features=None if features is None else str(features))
-    each, numbers = unique(found_all([pair.picture for pair in pairs], pictures))
+    each, numbers = unique([pair.picture for pair in pairs])
     known: dict[str, int] = {}
     groups = np.array([known.setdefault(pair.group, len(known)) for pair in pairs])
     first = np.unique(numbers, return_index=True)[1]
-    shown = matcher.gallery(look_at(matcher.sight, each, features), [one.name for one in each])
+    shown = matcher.gallery(matcher.look(each), [one.name for one in each])
     texts = matcher.captions([pair.caption for pair in pairs])
     with torch.no_grad():
         return search(matcher.model, texts.encoded, shown.encoded, (groups, groups[first]), name)
 
 
-def evaluate(matcher: Matcher, files: Sequence[Path], fields: Sequence[str] = ()) -> Evaluated:
+def evaluate(matcher: Matcher, files: Sequence[Path]) -> Evaluated:
     """Recall at 1, 5 and 10 both ways for each file, and their means."""
-    found = [found_in(matcher, file.name, read_captioned(file, fields)) for file in files]
+    found = [found_in(matcher, file.name, read_captioned(file, matcher.fields)) for file in files]
     return Evaluated(
         title="Pictures and texts that belong together",
         scored=" ".join(f"{one.name}: {one.captions:,} captions, {one.pictures:,} pictures." for one in found[:3])

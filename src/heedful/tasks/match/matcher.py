@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...config import Pictures
-from ...data.gallery import PATCHES, Gallery, Sight, found_all, look_at, sight_from
+from ...data.gallery import NETWORKS, PATCHES, Gallery, Sight, found_all, look_at, sight_from
 from ...data.pictures import SUFFIXES, Reference, load_array
 from ...data.readers import read_lines
 from ...errors import UserError
@@ -131,10 +131,23 @@ def ordered(scores: Reals, seen: npt.NDArray[np.bool_]) -> Ids:
 
 
 class Matcher:
-    """Ranks pictures for a caption, and captions for a picture."""
+    """Ranks pictures for a caption, and captions for a picture.
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, sight: Sight, longest: int) -> None:
+    `longest` tokens of a caption are read. `fields` are the columns that training read; `features` is the file of the
+    pictures' features that it read, if it did.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        sight: Sight,
+        longest: int,
+        fields: Sequence[str] = (),
+        features: Path | None = None,
+    ) -> None:
         self.model, self.tokenizer, self.sight, self.longest = model.eval(), tokenizer, sight, longest
+        self.fields, self.features = fields, features
 
     @torch.no_grad()
     def captions(self, texts: Sequence[str]) -> Side:
@@ -156,10 +169,13 @@ class Matcher:
 
     def pictures(self, names: Sequence[str], features: Path | None = None) -> Side:
         """Pictures read and encoded, to be compared with many captions; `features`: the file that has theirs."""
-        own = self.sight.encoder != PATCHES and features is not None
-        references = [Reference(name, "picture") for name in names]
-        found = references if own else found_all(references, Pictures())
-        return self.gallery(look_at(self.sight, found, features), names)
+        return self.gallery(self.look([Reference(name, "picture") for name in names], features), names)
+
+    def look(self, references: Sequence[Reference], features: Path | None = None) -> Gallery:
+        """Pictures as the model sees them, in the order given."""
+        file = None if self.sight.encoder == PATCHES else features or self.features
+        found = list(references) if file is not None else found_all(references, Pictures())
+        return look_at(self.sight, found, file)
 
     @torch.no_grad()
     def gallery(self, gallery: Gallery, names: Sequence[str]) -> Side:
@@ -197,11 +213,16 @@ class Matcher:
 def load(path: str | Path) -> Matcher:
     """The matcher in a folder of a run or a model."""
     model, extra, tokenizer = load_for(path, "match")
-    return Matcher(model, tokenizer, sight_from(extra.get("pictures"), path), int(extra.get("longest", 64)))
+    sight, features = sight_from(extra.get("pictures"), path), extra.get("features")
+    own = Path(features) if isinstance(features, str) and sight.encoder not in (PATCHES, *NETWORKS) else None
+    return Matcher(model, tokenizer, sight, int(extra.get("longest", 64)), tuple(extra.get("fields", ())), own)
 
 
-def pictures_in(path: Path, sight: Sight, features: Path | None = None) -> list[str]:
-    """The pictures of a folder, in order; of a .npz or .npy all; else a file of names, one a line."""
+def pictures_in(path: Path, own: bool = False) -> list[str]:
+    """The pictures of a folder, in order; of a .npz or .npy all; else a file of names, one a line.
+
+    `own`: the names are those of a file of features, so none is looked for.
+    """
     if path.is_dir():
         found = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     elif path.suffix in (".npz", ".npy"):
@@ -210,7 +231,6 @@ def pictures_in(path: Path, sight: Sight, features: Path | None = None) -> list[
         found = [str(path)]
     else:
         names = [Reference(line, f"{path}:{number}") for number, line in enumerate(read_lines(path), 1) if line.strip()]
-        own = sight.encoder != PATCHES and features is not None
         found = [one.name if own else one.found().name for one in names]
     if not found:
         raise UserError(f"{path}: no pictures are in it; known are {', '.join(SUFFIXES)}")
