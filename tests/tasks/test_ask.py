@@ -66,7 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data, and a run that has learned them."""
     made = tmp_path_factory.mktemp("ask")
     files = write_data(made, "train", 600, 1), write_data(made, "dev", 90, 2)
-    recipe = parse_recipe({"task": "ask"}, settings(*files, steps=140))
+    recipe = parse_recipe({"task": "ask"}, settings(*files, steps=90))
     assert train(recipe, made / "run") == 0
     return made
 
@@ -154,12 +154,12 @@ def test_two_pictures(tmp_path: Path) -> None:
         one, other = int(drawn.integers(20)), int(drawn.integers(20, 40))
         left = drawn.random() < 0.5
         names = [f"p.npy#{number}" for number in ((one, other) if left else (other, one))]
-        rows.append({"picture": names, "question": "the left picture is red", "answer": bool(left)})
-    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert (
-        train(parse_recipe({"task": "ask"}, settings(tmp_path / "t.jsonl", tmp_path / "t.jsonl", 60)), tmp_path / "run")
-        == 0
-    )
+        rows.append({"picture": names, "statement": "the left picture is red", "label": bool(left)})
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = [*settings(path, path, 60), 'data.fields=["picture", "statement", "label"]']
+    assert train(parse_recipe({"task": "ask"}, given), tmp_path / "run") == 0
+    assert finding.evaluate(tmp_path / "run", [path]).figures["accuracy"] > 0.95
     asker = heedful.load(tmp_path / "run")
     red, blue = tmp_path / "p.npy#0", tmp_path / "p.npy#30"
     assert asker.ask((red, blue), "the left picture is red").answer == "true"

@@ -32,7 +32,7 @@ def ask(
         Path | None, typer.Option(metavar="FILE", help="The pictures' features, for a model that reads such.")
     ] = None,
     fields: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Columns or keys of a file of questions: picture, question.")
+        str | None, typer.Option(metavar="A,B", help="Columns or keys of a file of questions; default: as in training.")
     ] = None,
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", envvar="HEEDFUL_DATA", help="Where data files are.")
@@ -46,7 +46,8 @@ def ask(
     if model is None:
         model = last_run(task="ask")
         print(f"using {model}", file=sys.stderr)
-    asker, names = load(model), [name.strip() for name in (fields or "").split(",") if name.strip()]
+    asker = load(model)
+    names = [name.strip() for name in (fields or "").split(",") if name.strip()] or asker.fields
     known = questions or picture.suffix in calling.FILES
     lines = [] if known else stream_of(sys.stdin, "input", "a QUESTION")
     given = calling.asked(picture, questions or [], second, names, lines)

@@ -267,11 +267,12 @@ def two_streams(
     A co-attention step holds two blocks; each attends to the other stream as it was when the step began. `capacity`
     is the number of text positions; `features` and `regions` are the sizes of a region's vector and of the
     detector's classes. With an `edge` the picture is cut into patches of edge x edge pixels instead, as ViLT's (Kim
-    et al. 2021, 3.1), each with its box, and with `picture_capacity` learned positions. Pre-norm streams, which train
-    from nothing more easily, are normalised before the other one reads them, and at their ends. BERT's initialisation
-    is made for a width of 768: narrow streams begin so near to nothing that the product of two pooled vectors hardly
-    learns; "transformer" goes by each matrix's size. We leave out the two projections per co-attention layer that the
-    official code holds and never uses.
+    et al. 2021, 3.1), each with its box, and with `picture_capacity` learned positions; `picture_positions` "buckets"
+    lets patches see how far others are, counted line by line. Pre-norm streams, which train from nothing more easily,
+    are normalised before the other one reads them, and at their ends. BERT's initialisation is made for a width of
+    768: narrow streams begin so near to nothing that the product of two pooled vectors hardly learns; "transformer"
+    goes by each matrix's size. We leave out the two projections per co-attention layer that the official code holds
+    and never uses.
     """
     normal = Norm(eps=eps)
     around: dict[str, Any] = {"norm": normal, "place": place, "dropout": dropout}
@@ -319,12 +320,7 @@ def two_streams(
     return Plan(
         streams=(
             Stream(name="text", width=width, embedding=tokens, pool=pool),
-            Stream(
-                name="picture",
-                width=picture_width,
-                embedding=seen,
-                pool=pool,
-            ),
+            Stream(name="picture", width=picture_width, embedding=seen, pool=pool),
         ),
         steps=tuple(steps),
         heads=(

@@ -34,10 +34,22 @@ class Answered(NamedTuple):
 
 
 class Asker:
-    """Answers questions about pictures; what `heedful.load` gives for a model of the task ask."""
+    """Answers questions about pictures; what `heedful.load` gives for a model of the task ask.
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, answers: Answers, sight: Sight, longest: int) -> None:
+    `fields` are the columns or keys of files of questions, as in training.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        answers: Answers,
+        sight: Sight,
+        longest: int,
+        fields: Sequence[str] = (),
+    ) -> None:
         self.model, self.tokenizer, self.answers, self.sight, self.longest = model, tokenizer, answers, sight, longest
+        self.fields = tuple(fields)
 
     def ask(self, picture: Picture | tuple[Picture, Picture], question: str, best: int = 5) -> Answered:
         """The answer to a question about a picture, or about two; with the `best` answers' probabilities."""
@@ -90,9 +102,11 @@ class Asker:
 def load(path: str | Path) -> Asker:
     """The model in the folder of a run or a model; UserError if it is missing, damaged, or of another task."""
     model, extra, tokenizer = load_for(path, "ask")
-    answers, longest = extra.get("answers"), extra.get("longest")
-    fits = isinstance(answers, list) and all(isinstance(one, str) for one in answers) and isinstance(longest, int)
+    answers, longest, fields = extra.get("answers"), extra.get("longest"), extra.get("fields", [])
+    lists = all(isinstance(some, list) and all(isinstance(one, str) for one in some) for some in (answers, fields))
+    fits = lists and isinstance(longest, int)
     if not fits or len(answers) != model.plan.heads[0].outputs:
         raise UserError(f"{path}: its config.json does not name the model's answers; copy the model again")
     several = model.plan.heads[0].objective == "several"
-    return Asker(model, tokenizer, Answers(answers, several), sight_from(extra.get("pictures"), path), longest)
+    sight = sight_from(extra.get("pictures"), path)
+    return Asker(model, tokenizer, Answers(answers, several), sight, longest, fields)

@@ -32,9 +32,9 @@ def farewell(run: Path) -> str:
     return f'ask with: heedful ask -m {run} PICTURE "QUESTION"'
 
 
-def evaluate(asker: Asker, files: Sequence[Path], fields: Sequence[str] = ()) -> Evaluated:
+def evaluate(asker: Asker, files: Sequence[Path]) -> Evaluated:
     """Scores on files of questions with answers."""
-    examples = [one for file in files for one in read_examples(file, fields, asker.answers.several)]
+    examples = [one for file in files for one in read_examples(file, asker.fields, asker.answers.several)]
     if not examples:
         raise UserError(f"{', '.join(map(str, files))}: no questions")
     return evaluated(asker, judge(asker, examples), ", ".join(file.name for file in files))

@@ -80,7 +80,7 @@ def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
 
     def save(folder: Path, model: Model) -> None:
         extra = {
-            "answers": data.answers.words, "longest": recipe.data.longest,
+            "answers": data.answers.words, "longest": recipe.data.longest, "fields": recipe.data.fields,
             "pictures": msgspec.to_builtins(data.gallery.sight),
         }  # fmt: skip
         save_model(folder, model, "ask", data.tokenizer, extra)
