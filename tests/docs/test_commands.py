@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from . import files
 from .pages import DOCS, Block, blocks, marked_pages
 
 SECONDS = 300  # of a block, on a busy machine
@@ -43,7 +44,11 @@ def corpus(folder: Path) -> None:
             (folder / f"{part}.{language}").write_text("".join(f"{line}\n" for line in lines), "utf-8")
 
 
-SETUPS: dict[str, Callable[[Path], None]] = {"corpus": corpus}
+SETUPS: dict[str, Callable[[Path], None]] = {
+    "corpus": corpus,
+    **{one.__name__: one for one in (files.story, files.reviews, files.entities, files.questions, files.pairs)},
+    "pictures": files.pictures,
+}
 
 
 def command(block: Block, folder: Path) -> str:
