@@ -2,7 +2,7 @@
 pairs with the same contrastive loss, batches and steps. The averages are the same model without its blocks: token
 vectors, their mean, one linear map.
 
-python benchmarks/embed.py recipes/emoji-embed.toml --pairs emoji-pairs (made by recipes/emoji_pairs.py)
+python benchmarks/embed.py recipes/emoji-embed.toml --pairs emoji-texts (made by recipes/emoji_texts.py)
     [--run RUN: of the recipe, finished; else it is trained] [--rates 1e-3,3e-3,1e-2: tried for the averages; the best
     on dev.tsv is told] [--set KEY=VALUE ...]
 """
@@ -83,7 +83,7 @@ def measured(embedder: Embedder, pairs: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--pairs", type=Path, default=Path("emoji-pairs"))
+    parser.add_argument("--pairs", type=Path, default=Path("emoji-texts"))
     parser.add_argument("--run", type=Path)
     parser.add_argument("--rates", default="1e-3,3e-3,1e-2")
     parser.add_argument("--set", dest="settings", action="append", default=[])

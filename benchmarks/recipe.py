@@ -1,5 +1,9 @@
-"""Train a recipe, translate a test set, score it with sacreBLEU (cased, 13a) and chrF; signatures included.
+"""Train a recipe and write down what came out.
 
+A translator is scored on a test set by sacreBLEU (cased, 13a) and chrF, signatures included; of another task the run's
+own scores are taken.
+
+python benchmarks/recipe.py recipes/sst2.toml
 python benchmarks/recipe.py recipes/multi30k-en-de.toml multi30k/test_2016_flickr.en multi30k/test_2016_flickr.de
     [--data DIR] [--run RUN: where to train; a finished run there is only scored] [--name NAME: of the figures]
     [--set KEY=VALUE ...] [--moses de: also BLEU of Moses-tokenised, lower-cased text; needs sacremoses]
@@ -14,17 +18,25 @@ import os
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any
 
 from record import write
+
+OTHER = ("time", "best")  # of a validation's line in the journal
+
+
+def task_of(recipe: Path) -> str:
+    """What the recipe is for."""
+    return str(tomllib.loads(recipe.read_text("utf-8")).get("task", "translate"))
 
 
 def trained(recipe: Path, run: Path, data: str, settings: list[str]) -> dict[str, Any]:
     """Train the recipe in `run`, unless it is done, and what the run's journal says of it."""
     spent = run / "cpu-seconds"
     if not (run / "model").exists():
-        command = [sys.executable, "-m", "heedful.cli", "train", "translate", "--recipe", str(recipe)]
+        command = [sys.executable, "-m", "heedful.cli", "train", task_of(recipe), "--recipe", str(recipe)]
         sets = [word for setting in settings for word in ("--set", setting)]
         process = subprocess.Popen([*command, "--out", str(run), "--data", data, *sets])
         _, status, used = os.wait4(process.pid, 0)
@@ -45,7 +57,7 @@ def trained(recipe: Path, run: Path, data: str, settings: list[str]) -> dict[str
         "tokens a second, median": round(sorted(line["speed"] for line in steps)[len(steps) // 2]),
         "peak memory of a process, MB": round(max(line["memory"] for line in steps) / 1e6),
         "validations": [
-            {name: round(line[name], 4) for name in ("step", "loss", "chrf", "bleu") if line.get(name) is not None}
+            {name: round(one, 4) for name, one in line.items() if name not in OTHER and isinstance(one, (int, float))}
             for line in journal
             if line["kind"] == "validation"
         ],
@@ -65,11 +77,18 @@ def scored(run: Path, source: Path, target: Path, moses: str = "", tag: str | No
     return {"scores": scores, "signatures": found["signatures"], "seconds of translating": found["seconds"]}
 
 
+def brief(scores: Any) -> Any:
+    """The scores without examples and long tables."""
+    if isinstance(scores, dict):
+        return {name: brief(one) for name, one in scores.items() if name not in ("worst", "table", "bins", "samples")}
+    return [brief(one) for one in scores] if isinstance(scores, list) else scores
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("source")
-    parser.add_argument("target")
+    parser.add_argument("source", nargs="?")
+    parser.add_argument("target", nargs="?")
     parser.add_argument("--data", default=os.environ.get("HEEDFUL_DATA", ""))
     parser.add_argument("--run", type=Path)
     parser.add_argument("--name")
@@ -78,13 +97,17 @@ def main() -> None:
     parser.add_argument("--tag")
     given = parser.parse_args()
     if not given.data:
-        sys.exit(
-            "give --data DIR (or HEEDFUL_DATA): a folder with multi30k/, the raw files of multi30k/dataset, task 1"
-        )
+        sys.exit("give --data DIR (or HEEDFUL_DATA): the folder with the data that the recipe names")
+    if (task_of(given.recipe) == "translate") != (given.target is not None):
+        sys.exit("a translator is scored on SOURCE and TARGET, another model as its recipe says")
     run = given.run or Path(tempfile.mkdtemp()) / "run"
-    figures: dict[str, Any] = {"recipe": given.recipe.name, "test": given.source}
+    figures: dict[str, Any] = {"recipe": given.recipe.name}
     figures |= trained(given.recipe, run, given.data, given.settings)
-    figures |= scored(run, Path(given.data, given.source), Path(given.data, given.target), given.moses, given.tag)
+    if given.target is None:
+        figures["scores"] = brief(json.loads((run / "scores.json").read_bytes()))
+    else:
+        test = [Path(given.data, side) for side in (given.source, given.target)]
+        figures |= {"test": given.source, **scored(run, *test, given.moses, given.tag)}
     print(json.dumps(figures, indent=1))
     print(write(f"recipe-{given.name or given.recipe.stem}", figures))
 

@@ -20,7 +20,12 @@ def clean(text: str) -> str:
 
 
 def main() -> None:
-    data, out = Path(os.environ["HEEDFUL_DATA"]).absolute() / "emoji", Path((sys.argv[1:] or ["emoji-pairs"])[0])
+    data, out = (
+        Path(os.environ.get("HEEDFUL_DATA", "")).absolute() / "emoji",
+        Path((sys.argv[1:] or ["emoji-pairs"])[0]),
+    )
+    if not (data / "train.json").exists():
+        sys.exit("set HEEDFUL_DATA to a folder with emoji/: train.json, dev.json and their .images.npz")
     out.mkdir(parents=True, exist_ok=True)
     header, by_language = "picture\tcaption", {}
     lines, names = [header], [header]

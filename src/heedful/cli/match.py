@@ -26,7 +26,7 @@ def match(
     ] = None,
     best: Annotated[int, typer.Option(metavar="N", min=1, help="So many for each.")] = 5,
     looked: Annotated[
-        int, typer.Option(metavar="N", min=0, help="So many of the likeliest are looked at by co-attention.")
+        int, typer.Option(metavar="N", min=0, help="So many of the likeliest are looked at by co-attention again.")
     ] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="An object a line.")] = False,
 ) -> None:

@@ -30,7 +30,7 @@ from ..finding import load_for
 Ids = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float32]
 CHUNK = 256  # rows that are encoded, or pairs that meet, at a time
-LOOKED = 20  # of the likeliest, so many are looked at again by co-attention
+LOOKED = 0  # of the likeliest, so many are looked at again by co-attention; measured, it did not help (docs/decisions)
 
 
 class Match(NamedTuple):

@@ -1,6 +1,6 @@
 """Pair files for `heedful train embed` from emoji names and keywords (Unicode CLDR; data named emoji/*.json).
 
-python recipes/emoji_pairs.py [--data DIR, or HEEDFUL_DATA] [--out emoji-pairs] [--languages en,de,fr,es]
+python recipes/emoji_texts.py [--data DIR, or HEEDFUL_DATA] [--out emoji-texts] [--languages en,de,fr,es]
 
 An emoji's name in one language goes with its keywords in another. train.tsv has all pairs of languages; dev.tsv has
 each held-out emoji once, the languages in turn; dev.en-de.tsv and the like have all held-out emoji in two languages.
@@ -38,7 +38,7 @@ def write(path: Path, rows: Iterable[Row | None]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=os.environ.get("HEEDFUL_DATA", ""))
-    parser.add_argument("--out", type=Path, default=Path("emoji-pairs"))
+    parser.add_argument("--out", type=Path, default=Path("emoji-texts"))
     parser.add_argument("--languages", default="en,de,fr,es")
     given = parser.parse_args()
     ways = list(product(given.languages.split(","), repeat=2))
