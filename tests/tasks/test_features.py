@@ -296,8 +296,8 @@ def test_starting_twice_in_one_folder_takes_the_new_start(given: Path, tmp_path:
     [
         ("training.start={given}\nmodel.width=32", r"\[model\] is not that of training\.start: streams\.0\.width: 32"),
         ("training.start={given}\nmodel.width=48\nmodel.layers=3", r"steps: \d+ of them in the recipe"),
-        ("training.start=/nowhere", "no such folder; a translator is the folder of a run"),
-        ("training.teacher=/nowhere", "no such folder; a translator is the folder of a run"),
+        ("training.start=/nowhere", "no such folder; a model is in the folder of a run"),
+        ("training.teacher=/nowhere", "no such folder; a model is in the folder of a run"),
         ("training.teacher={bert}", "a model for the task 'fill', not for translation"),
         ("training.start={given}\ntraining.teacher={other}", "has another source tokenizer than"),
         ('training.start={given}\nmodel.width=48\ndata.tags=["de"]', "learns no new tags"),

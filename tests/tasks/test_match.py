@@ -41,7 +41,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(given: Path) -> Path:
-    few = ("training.steps=80", "training.validate_every=80", "masking.share=0", "masking.regions=0")
+    few = ("training.steps=160", "training.validate_every=160", "masking.share=0", "masking.regions=0")
     assert train(recipe_of(write_pairs(given), *few), given / "run") == 0
     return given / "run"
 

@@ -148,7 +148,7 @@ def test_held_out_pairs_are_not_trained_on(finished: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("model.preset=bert-tiny", "not an encoder-decoder"),
+        ("model.preset=bert-tiny", "of the family encoder, not encoder-decoder"),
         ("model.vocab=100", "tokenizer.size"),
         ("model.positions=learned\nmodel.capacity=8", "model.capacity = 8"),
         ("training.device=cuda", "finds none here"),

@@ -27,7 +27,7 @@ def match(
     best: Annotated[int, typer.Option(metavar="N", min=1, help="So many for each.")] = 5,
     looked: Annotated[
         int, typer.Option(metavar="N", min=0, help="So many of the likeliest are looked at by co-attention again.")
-    ] = 20,
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="An object a line.")] = False,
 ) -> None:
     """Find the pictures that fit a text, or (--texts) the texts that fit a picture; best first."""

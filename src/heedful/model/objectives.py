@@ -65,7 +65,7 @@ def contrast(vectors: Tensor, groups: Tensor, scale: float) -> Sums:
     """
     first, second = functional.normalize(vectors, dim=-1).chunk(2)
     alike = scale * first @ second.T
-    groups = groups.reshape(len(groups), -1)
+    groups = groups[:, None] if groups.ndim == 1 else groups
     same = (groups[:, None] == groups[None]).any(-1)
     same.fill_diagonal_(False)
     alike = alike.masked_fill(same, -torch.inf)
