@@ -13,11 +13,12 @@ from ..model.presets import nearest
 class TaskKeys(Struct, frozen=True, kw_only=True):
     """A task's sections with their keys, its family, the sizes it has where a recipe names none, and its defaults.
 
-    `defaults` are those that differ from the sections', by section.
+    `counted` is what a step's loss is a mean over. `defaults` are those that differ from the sections', by section.
     """
 
     family: str
     preset: str
+    counted: str
     keys: dict[str, tuple[str, ...]]
     defaults: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -45,6 +46,7 @@ ENCODER: dict[str, Any] = {
 def _task(
     preset: str,
     family: str,
+    counted: str,
     data: tuple[str, ...],
     words: tuple[str, ...] = WORDS,
     loop: tuple[str, ...] = LOOP,
@@ -53,7 +55,9 @@ def _task(
     **defaults: dict[str, Any],
 ) -> TaskKeys:
     keys = {"data": data, "tokenizer": words, **(others or {}), "training": loop, "card": CARD}
-    return TaskKeys(family=family, preset=preset, keys=keys, defaults={"training": ENCODER, **defaults})
+    return TaskKeys(
+        family=family, preset=preset, counted=counted, keys=keys, defaults={"training": ENCODER, **defaults}
+    )
 
 
 PICTURES = {"pictures": ("size", "edge", "zero", "features", "shift", "mirror")}
@@ -61,6 +65,7 @@ TASKS: dict[str, TaskKeys] = {
     "translate": TaskKeys(
         family="encoder-decoder",
         preset="transformer-mini",
+        counted="target tokens",
         keys={
             "data": PAIRS,
             "cleaning": (
@@ -90,6 +95,7 @@ TASKS: dict[str, TaskKeys] = {
     "write": _task(
         "gpt2-tiny",
         "decoder",
+        "tokens",
         (*FILES, "documents"),
         training={
             "rate": 1e-3,
@@ -107,6 +113,7 @@ TASKS: dict[str, TaskKeys] = {
     "fill": _task(
         "bert-tiny",
         "encoder",
+        "hidden tokens",
         (*FILES, "documents", "fields"),
         WORDS,
         LOOP,
@@ -116,6 +123,7 @@ TASKS: dict[str, TaskKeys] = {
     "classify": _task(
         "bert-tiny",
         "encoder",
+        "examples",
         (*FILES, "fields", "labels", "label_until"),
         SAMPLED,
         (*LOOP, "r_drop", "token_dropout", "reads"),
@@ -125,6 +133,7 @@ TASKS: dict[str, TaskKeys] = {
     "tag": _task(
         "bert-tiny",
         "encoder",
+        "words",
         (*FILES, "fields"),
         SAMPLED,
         (*LOOP, "token_dropout"),
@@ -134,6 +143,7 @@ TASKS: dict[str, TaskKeys] = {
     "answer": _task(
         "bert-tiny",
         "encoder",
+        "windows",
         (*FILES, "stride", "longest_question", "longest_answer"),
         training={**ENCODER, "metric": "f1"},
         data={"longest": 384},
@@ -141,6 +151,7 @@ TASKS: dict[str, TaskKeys] = {
     "embed": _task(
         "bert-tiny",
         "encoder",
+        "pairs",
         (*FILES, "fields"),
         WORDS,
         (*LOOP, "reads", "sharpness"),
@@ -150,6 +161,7 @@ TASKS: dict[str, TaskKeys] = {
     "match": _task(
         "two-streams-tiny",
         "two-streams",
+        "pairs",
         (*FILES, "fields"),
         WORDS,
         LOOP,
@@ -164,6 +176,7 @@ TASKS: dict[str, TaskKeys] = {
     "ask": _task(
         "two-streams-tiny",
         "two-streams",
+        "questions",
         (*FILES, "fields", "labels", "answers"),
         WORDS,
         LOOP,
@@ -174,6 +187,7 @@ TASKS: dict[str, TaskKeys] = {
     "caption": _task(
         "transformer-tiny",
         "encoder-decoder",
+        "tokens",
         (*FILES, "fields"),
         WORDS,
         LOOP,

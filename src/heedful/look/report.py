@@ -27,7 +27,7 @@ class Story:
 
     `dropped` is what cleaning left out: a rule's name, its count, and examples with "where", "source" and "target".
     `scores` are rows (metric, score, signature); `lengths` rows (words, sentences, score between 0 and 100). `sections`
-    are the task's own, shown after the scores.
+    are the task's own, shown after the scores; `counted` is what its speed is counted in.
     """
 
     title: str
@@ -43,12 +43,13 @@ class Story:
     environment: Mapping[str, str] = field(default_factory=dict)
     footer: Sequence[str] = ()
     sections: Sequence[Section] = ()
+    counted: str = "tokens"
 
 
 def run_page(story: Story) -> str:
     """The page as HTML. What there is nothing to say about is left out."""
     own = [_quality(story), *story.sections]
-    sections = [*own, _learning(story.journal), _data(story), _samples(story.journal), _making(story)]
+    sections = [*own, _learning(story.journal, story.counted), _data(story), _samples(story.journal), _making(story)]
     return render.page(
         story.title,
         [section for section in sections if section is not None],
@@ -69,7 +70,7 @@ def _quality(story: Story) -> Section | None:
     return Section("How good it is", story.scored, tuple(parts))
 
 
-def _learning(journal: Sequence[Mapping[str, Any]]) -> Section | None:
+def _learning(journal: Sequence[Mapping[str, Any]], counted: str) -> Section | None:
     steps = [line for line in journal if line.get("kind") == "step"]
     dev = [line for line in journal if line.get("kind") == "validation"]
     if not steps:
@@ -83,7 +84,7 @@ def _learning(journal: Sequence[Mapping[str, Any]]) -> Section | None:
         return render.figure(render.curve_svg(drawn, x_label="step", y_label=label, **options), caption)
 
     loss = picture(
-        "loss", "Loss: nats per token, without smoothing, on a log scale.",
+        "loss", "Loss in nats, without smoothing, on a log scale.",
         ("training", points(steps, "nll")), ("validation", points(dev, "loss")), scale="log",
     )  # fmt: skip
     pictures = [loss]
@@ -94,7 +95,8 @@ def _learning(journal: Sequence[Mapping[str, Any]]) -> Section | None:
             scale: dict[str, Any] = {"percent": True, "y_range": (0, 1)} if key in SHARES else {}
             pictures.append(picture(name, caption, *training, ("validation", found), **scale))
     pictures.append(picture("rate", "Learning rate.", ("rate", points(steps, "rate"))))
-    pictures.append(picture("tokens/s", "Target tokens learned from in a second.", ("speed", points(steps, "speed"))))
+    told = f"{counted[0].upper()}{counted[1:]} learned from in a second."
+    pictures.append(picture(f"{counted.split()[-1]}/s", told, ("speed", points(steps, "speed"))))
     return Section("How it learned", _mishaps(journal), (render.side_by_side(pictures),))
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ..config import write_toml
+from ..config import TASKS, write_toml
 from ..errors import UserError
 from ..look.card import Card, markdown
 from ..look.render import Section
@@ -78,11 +78,12 @@ def kept_scores(folder: Path, kind: type[Scores]) -> Scores | None:
 def write_page(run: Run, told: Told) -> Path:
     """RUN/report.html, at any time of the run."""
     journal = read(run.journal)
-    facts, steps = list(told.facts), [line for line in journal if line.get("kind") == "step"]
+    facts, counted = list(told.facts), TASKS[run.recipe.task].counted
+    steps = [line for line in journal if line.get("kind") == "step"]
     if steps:
         last = steps[-1]
-        facts.append(("Steps", f"{last['step']:,}", f"{sum(line['tokens'] for line in steps):,} target tokens"))
-        facts.append(("Time", _minutes(last["elapsed"]), f"{_speed(steps):,.0f} tokens/s"))
+        facts.append(("Steps", f"{last['step']:,}", f"{sum(line['tokens'] for line in steps):,} {counted}"))
+        facts.append(("Time", _minutes(last["elapsed"]), f"{_speed(steps):,.0f} {counted.split()[-1]}/s"))
     story = Story(
         title=run.recipe.card.name or f"Run {run.folder.absolute().name}",
         lead=told.lead,
@@ -97,6 +98,7 @@ def write_page(run: Run, told: Told) -> Path:
         environment=_environment(run),
         footer=[f"Made by heedful {version('heedful')}."],
         sections=told.sections,
+        counted=counted,
     )
     page = run.folder / "report.html"
     write(page, run_page(story).encode())
@@ -107,7 +109,8 @@ def write_card(run: Run, told: Told, model: Model) -> Path:
     """README.md of the finished model."""
     recipe, steps = run.recipe, [line for line in read(run.journal) if line.get("kind") == "step"]
     parameters = sum(tensor.numel() for tensor in model.tensors().values())
-    trained = f"{len(steps):,} steps, {sum(line['tokens'] for line in steps):,} target tokens, seed {recipe.seed}"
+    learned = f"{sum(line['tokens'] for line in steps):,} {TASKS[recipe.task].counted}"
+    trained = f"{len(steps):,} steps, {learned}, seed {recipe.seed}"
     card = Card(
         title=recipe.card.name or run.folder.absolute().name,
         what=told.what.format(parameters=f"{parameters / 1e6:.1f} million"),

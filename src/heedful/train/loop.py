@@ -16,7 +16,7 @@ import msgspec
 import torch
 from msgspec import Struct
 
-from ..config import seconds
+from ..config import TASKS, seconds
 from ..errors import UserError
 from . import checkpoint
 from .averaging import average
@@ -372,7 +372,8 @@ class Loop:
         )
         left = [] if self.limit is None else [self.limit - state.elapsed]
         left += [] if steps is None else [(steps - state.step) * seconds_a_step]
-        self.screen.step(Moment(state.step, steps, line["loss"], line["rate"], speed, min(left), used))
+        counted = TASKS[self.run.recipe.task].counted
+        self.screen.step(Moment(state.step, steps, line["loss"], line["rate"], speed, min(left), used, counted))
 
 
 def _state_of(found: checkpoint.Checkpoint) -> State:

@@ -17,7 +17,7 @@ BETWEEN_FRAMES = 0.1
 
 
 class Moment(Struct, frozen=True):
-    """One step as it is shown. `left` is in seconds, None if unknown; `memory` in bytes."""
+    """One step as it is shown: `speed` in `counted` a second, `left` in seconds (None: unknown), `memory` in bytes."""
 
     step: int
     steps: int | None
@@ -26,6 +26,7 @@ class Moment(Struct, frozen=True):
     speed: float
     left: float | None
     memory: int
+    counted: str = "tokens"
 
 
 class Screen:
@@ -86,7 +87,7 @@ def describe(moment: Moment, loss: float, speed: float) -> str:
     of = f"/{moment.steps}" if moment.steps else ""
     left = "" if moment.left is None else f"  {clock(moment.left)} left"
     return (
-        f"step {moment.step}{of}  loss {loss:.3f}  rate {moment.rate:.2e}  {speed:,.0f} tokens/s"
+        f"step {moment.step}{of}  loss {loss:.3f}  rate {moment.rate:.2e}  {speed:,.0f} {moment.counted.split()[-1]}/s"
         f"{left}  {moment.memory / 1e6:,.0f} MB"
     )
 
