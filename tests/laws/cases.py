@@ -118,15 +118,16 @@ def _plans() -> dict[str, Plan]:
     for family, build in FAMILIES.items():
         closed, known = options_of(family), inspect.signature(build).parameters
         windows = (None, WINDOW) if "window" in known else (None,)
-        edges = (None, 2) if "edge" in known else (None,)
         choices = [[(name, value) for value in closed.get(name, (None,))] for name in ("positions", "place")]
-        for (_, positions), (_, place), window, edge in itertools.product(*choices, windows, edges):
-            if edge and positions != choices[0][0][1]:
-                continue  # patches have boxes, not positions: one scheme of the other stream is enough
-            given = {"positions": positions, "place": place, "window": window, "edge": edge}
-            parts = (family, positions, place, window and "window", edge and "patches")
-            name = "-".join(str(part) for part in parts if part)
+        for (_, positions), (_, place), window in itertools.product(*choices, windows):
+            given = {"positions": positions, "place": place, "window": window}
+            name = "-".join(str(part) for part in (family, positions, place, window and "window") if part)
             made[name] = small_plan(family, **{k: v for k, v in given.items() if v is not None}, **next(turn))
+    for family, build in FAMILIES.items():  # patches have boxes, not positions: once for each place of the norms
+        if "edge" in inspect.signature(build).parameters:
+            for place in options_of(family).get("place", (None,)):
+                given = {"place": place} if place else {}
+                made[f"{family}-{place}-patches"] = small_plan(family, edge=2, **given, **next(turn))
     return {**made, "hand-made": hand_made(), "pruned": pruned()}
 
 
