@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +16,7 @@ from ..model.model import load as load_model
 from ..model.plan import Plan, Tokens
 from ..model.presets import plan
 from ..text.tokenizer import Tokenizer
-from .finding import find, load_tokenizer
+from .finding import find, keep_copy, load_tokenizer
 
 DROPOUT = ("dropout", "attention_dropout")  # what a recipe may change of a model to start from
 
@@ -117,16 +116,7 @@ def keep_start(recipe: Recipe, folder: Path) -> tuple[list[str], Tokenizer | Non
     path, copy = recipe.training.start, folder / "start"
     if path is None:
         return [], None
-    if not copy.exists():
-        partial = copy.with_name(".tmp-start")
-        shutil.rmtree(partial, ignore_errors=True)
-        try:
-            partial.mkdir(parents=True)
-            for name in ("config.json", "model.safetensors", "tokenizer.json"):
-                shutil.copyfile(Path(path) / name, partial / name)
-            partial.rename(copy)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be copied to {copy}: {error.strerror}") from None
+    keep_copy(Path(path), copy)
     return [f"model: starts from {path}; its tokenizer is taken"], look(copy).tokenizer
 
 

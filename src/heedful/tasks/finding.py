@@ -109,6 +109,32 @@ def load_tokenizer(folder: Path, extra: Mapping[str, Any]) -> Tokenizer:
     return tokenizer
 
 
+def keep_copy(original: Path, copy: Path) -> None:
+    """Copy a model into a run's data (`copy` is a folder in it), unless it is there.
+
+    What was copied once is kept from the first checkpoint on, whatever has become of the original.
+    """
+    if copy.exists() and ((copy.parent.parent / "checkpoints").exists() or _same(original, copy)):
+        return
+    partial = copy.with_name(f".tmp-{copy.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        for file in ("config.json", "model.safetensors", *(one.name for one in original.glob("tokenizer*.json"))):
+            shutil.copyfile(original / file, partial / file)
+        shutil.rmtree(copy, ignore_errors=True)
+        partial.rename(copy)
+    except OSError as error:
+        raise UserError(f"{original}: cannot be copied to {copy}: {error.strerror}") from None
+
+
+def _same(original: Path, copy: Path) -> bool:
+    """Whether a copy is good for the original: config.json has the weights' hash. One that is gone cannot be asked."""
+    if not (original / "config.json").exists():
+        return True
+    return (original / "config.json").read_bytes() == (copy / "config.json").read_bytes()
+
+
 def save_model(folder: Path, model: Model, task: str, tokenizer: Tokenizer, extra: Mapping[str, Any]) -> None:
     """A model's folder, in the place of what was there, whole or not at all."""
     partial = folder.with_name(f".tmp-{folder.name}")

@@ -5,7 +5,6 @@ So a run that is resumed needs nothing but its own folder, and gives the same bi
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from ...model.model import Model
 from ...model.model import load as load_model
 from ...model.plan import Plan
 from ...text.tokenizer import Tokenizer
-from ..finding import find
+from ..finding import find, keep_copy
 
 KINDS = ("start", "teacher")  # keys of [training], and folders of a run's data
 
@@ -122,37 +121,12 @@ def keep_given(training: Training, run_data: Path) -> tuple[list[str], dict[str,
         path, copy = getattr(training, kind), run_data / kind
         if path is None:
             continue
-        if not copy.exists() or not ((run_data.parent / "checkpoints").exists() or _same(Path(path), copy)):
-            _copy(Path(path), copy)
+        keep_copy(Path(path), copy)
         given = look(copy)
         tokenizers = tokenizers or given.tokenizers
         what = "starts from" if kind == "start" else "learns from"
         lines.append(f"model: {what} {path}; its tokenizers are taken")
     return lines, tokenizers
-
-
-def _same(original: Path, copy: Path) -> bool:
-    """Whether a copy is good for the original: config.json has the weights' hash. One that is gone cannot be asked."""
-    if not (original / "config.json").exists():
-        return True
-    return (original / "config.json").read_bytes() == (copy / "config.json").read_bytes()
-
-
-def _copy(original: Path, copy: Path) -> None:
-    partial = copy.with_name(f".tmp-{copy.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-        for file in [
-            original / "config.json",
-            original / "model.safetensors",
-            *sorted(original.glob("tokenizer*.json")),
-        ]:
-            shutil.copyfile(file, partial / file.name)
-        shutil.rmtree(copy, ignore_errors=True)
-        partial.rename(copy)
-    except OSError as error:
-        raise UserError(f"{original}: cannot be copied to {copy}: {error.strerror}") from None
 
 
 def plan_of_start(run_data: Path) -> Plan:
