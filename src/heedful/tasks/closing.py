@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -126,6 +126,18 @@ def write_card(run: Run, told: Told, model: Model) -> Path:
     page = run.model / "README.md"
     write(page, markdown(card).encode())
     return page
+
+
+def leave(run: Run, kept: Any, told: Callable[[], Told], model: Model) -> str:
+    """Scores, page and, last, the card of a finished run; a line that says where the page is.
+
+    `told` is asked once the scores are kept: it may read them.
+    """
+    keep_scores(run, kept)
+    story = told()
+    page = write_page(run, story)
+    write_card(run, story, model)
+    return f"report: {page}"
 
 
 def finished(run: Run) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 from ...data.questions import Question, read_questions
 from ...errors import UserError
 from ...train.run import Run
-from ..closing import Told, finished, keep_scores, kept_scores, write_card, write_page
+from ..closing import Told, finished, kept_scores, leave, write_page
 from ..evaluated import Evaluated
 from . import telling
 from .answerer import Answerer, load
@@ -58,15 +58,12 @@ def close(run: Run) -> list[str]:
         dev=telling.figures(dev, answerer.threshold),
         test=telling.figures(answered(answerer, test), answerer.threshold) if test else None,
     )
-    keep_scores(run, scored)
-    told = _told(run, scored, dev)
-    page = write_page(run, told)
-    write_card(run, told, answerer.model)
+    page = leave(run, scored, lambda: _told(run, scored, dev), answerer.model)
     said = [
         f"{name}: exact match {one['exact']:.1f}, F1 {one['f1']:.1f}"
         for name, one in (("validation", scored.dev), ("test", scored.test)) if one
     ]  # fmt: skip
-    return [*said, f"report: {page}"]
+    return [*said, page]
 
 
 def write_report(run: Run) -> Path:

@@ -11,7 +11,7 @@ from ...data.gallery import NETWORKS
 from ...errors import UserError
 from ...look.render import Section
 from ...train.run import Run
-from ..closing import Told, finished, keep_scores, kept_scores, write_card, write_page
+from ..closing import Told, finished, kept_scores, leave, write_page
 from ..evaluated import Evaluated
 from .asker import Asker, load
 from .examples import Example, read_examples, read_parts
@@ -55,11 +55,9 @@ def close(run: Run) -> list[str]:
         one = evaluated(asker, judged, name)
         found.append(Scored(scored=one.scored, rows=[(f"{label}, {name}", *rest) for label, *rest in one.scores]))  # type: ignore[misc]
         own += sections(judged, asker.answers) if len(parts) == 1 or name == "test" else []
-    keep_scores(run, found)
-    page = write_page(run, _told(run, found, own))
-    write_card(run, _told(run, found), asker.model)
+    page = leave(run, found, lambda: _told(run, found, own), asker.model)
     said = [f"{one.rows[0][0]}: {one.rows[0][1]} {one.rows[0][2]}" for one in found]
-    return [*said, f"report: {page}"]
+    return [*said, page]
 
 
 def _several(run: Run) -> bool:

@@ -15,7 +15,7 @@ from ...look.render import Section
 from ...measure import labels as measured
 from ...measure.labels import Bin, Rates
 from ...train.run import Run
-from ..closing import Told, finished, keep_scores, kept_scores, write_card, write_page
+from ..closing import Told, finished, kept_scores, leave, write_page
 from ..evaluated import Evaluated
 from .classifier import Classifier, load
 from .preparing import labels_of, read_kept, reread_examples
@@ -160,11 +160,9 @@ def close(run: Run) -> list[str]:
     found = [judge(classifier, reread_examples(run.data / "dev.jsonl"), "validation")]
     if data.test:
         found.append(judge(classifier, [e for file in data.test for e in read_examples(Path(file), data)], "test"))
-    keep_scores(run, found)
-    page = write_report(run)
-    write_card(run, _told(run, found), classifier.model)
+    page = leave(run, found, lambda: _told(run, found), classifier.model)
     said = [f"{one.of}: " + ", ".join(f"{metric} {score}" for metric, score, _ in one.rows) for one in found]
-    return [*said, f"report: {page}"]
+    return [*said, page]
 
 
 def write_report(run: Run) -> Path:

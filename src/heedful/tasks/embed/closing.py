@@ -9,7 +9,7 @@ from ...data.pairs import Pair, groups_of, read_pairs, read_parts
 from ...errors import UserError
 from ...measure.retrieval import KS, scores
 from ...train.run import Run
-from ..closing import Measured, Told, finished, keep_scores, kept_scores, write_card, write_page
+from ..closing import Measured, Told, finished, kept_scores, leave, write_page
 from ..evaluated import Evaluated
 from .embedder import Embedder, load
 
@@ -41,10 +41,8 @@ def close(run: Run) -> list[str]:
     embedder, data = load(run.model), run.recipe.data
     found = [_measured(embedder, read_parts(run.recipe)[1], "the held-out pairs")]
     found += [_measured(embedder, list(read_pairs(Path(file), data.fields)), Path(file).name) for file in data.test]
-    keep_scores(run, found)
-    page = write_report(run)
-    write_card(run, _told(run), embedder.model)
-    return [*map(_briefly, found), f"report: {page}"]
+    page = leave(run, found, lambda: _told(run), embedder.model)
+    return [*map(_briefly, found), page]
 
 
 def _briefly(one: Measured) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...data.texts import read_documents, read_parts
 from ...errors import UserError
 from ...train.run import Run
-from ..closing import Measured, Told, finished, keep_scores, kept_scores, write_card, write_page
+from ..closing import Measured, Told, finished, kept_scores, leave, write_page
 from ..evaluated import Evaluated
 from .filler import Filler, load
 
@@ -50,11 +50,9 @@ def close(run: Run) -> list[str]:
     for file in data.test:
         texts = list(read_documents(Path(file), data.documents, False, data.fields))
         found.append(_measured(filler, texts, Path(file).name))
-    keep_scores(run, found)
-    page = write_report(run)
-    write_card(run, _told(run), filler.model)
+    page = leave(run, found, lambda: _told(run), filler.model)
     said = [f"{one.scored[:-1]}: " + ", ".join(f"{name} {score}" for name, score, _ in one.scores) for one in found]
-    return [*said, f"report: {page}"]
+    return [*said, page]
 
 
 def write_report(run: Run) -> Path:

@@ -8,7 +8,7 @@ import msgspec
 
 from ...data.captioned import split_captioned
 from ...train.run import Run
-from ..closing import Told, finished, keep_scores, kept_scores, write_card, write_page
+from ..closing import Told, finished, kept_scores, leave, write_page
 from .evaluating import found_in, rows
 from .matcher import load
 
@@ -30,11 +30,9 @@ def close(run: Run) -> list[str]:
     names = [Path(file).name for file in data.dev] if data.dev else ["held out"]
     found = [found_in(matcher, name, pool[:MOST]) for name, pool in zip(names, pools, strict=True)]
     told = Scored(scores=rows(found), scored=f"On {sum(one.captions for one in found):,} held-out pairs.")
-    keep_scores(run, told)
-    page = write_report(run)
-    write_card(run, _told(run, told), matcher.model)
+    page = leave(run, told, lambda: _told(run, told), matcher.model)
     best = [f"{metric} {score} ({note})" for metric, score, note in told.scores if metric.endswith("recall at 10")][:2]
-    return [*best, f"report: {page}"]
+    return [*best, page]
 
 
 def write_report(run: Run) -> Path:

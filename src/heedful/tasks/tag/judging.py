@@ -16,7 +16,7 @@ from ...measure import labels as measured
 from ...measure.entities import entities, entity_rates, to_bio
 from ...measure.labels import Rates
 from ...train.run import Run
-from ..closing import Told, finished, keep_scores, kept_scores, write_card, write_page
+from ..closing import Told, finished, kept_scores, leave, write_page
 from ..evaluated import Evaluated
 from .preparing import read_kept
 from .tagger import Tagger, load
@@ -142,11 +142,9 @@ def close(run: Run) -> list[str]:
     found = [judge(tagger, [*read_sentences(run.data / "dev.jsonl")], "validation")]
     if data.test:
         found.append(judge(tagger, [s for file in data.test for s in read_sentences(Path(file), data.fields)], "test"))
-    keep_scores(run, found)
-    page = write_report(run)
-    write_card(run, _told(run, found), tagger.model)
+    page = leave(run, found, lambda: _told(run, found), tagger.model)
     said = [f"{one.of}: " + ", ".join(f"{metric} {score}" for metric, score, _ in one.rows) for one in found]
-    return [*said, f"report: {page}"]
+    return [*said, page]
 
 
 def write_report(run: Run) -> Path:

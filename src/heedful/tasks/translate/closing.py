@@ -13,7 +13,7 @@ from ...data.selection import Account, read_accounts
 from ...data.splits import Corpus, splits
 from ...measure import evaluation
 from ...train.run import Run
-from ..closing import Told, finished, keep_scores, kept_scores, write_card, write_page
+from ..closing import Told, finished, kept_scores, leave, write_page
 from .translator import Translator, load
 from .validation import spread
 
@@ -37,15 +37,13 @@ def close(run: Run) -> list[str]:
     """
     translator, data = load(run.model), splits(run.recipe.data)
     found = [_score(translator, run.data, corpus, data.held_out) for corpus in data.dev]
-    keep_scores(run, found)
-    page = write_report(run)
-    write_card(run, _told(run, found), translator.model)
+    page = leave(run, found, lambda: _told(run, found), translator.model)
     said = [
         f"validation{f' ({one.language})' if one.language else ''}: "
         + ", ".join(f"{metric} {score:.1f}" for metric, score, _ in one.scores)
         for one in found
     ]
-    return [*said, f"report: {page}"]
+    return [*said, page]
 
 
 def write_report(run: Run) -> Path:

@@ -9,7 +9,7 @@ import msgspec
 from ...data.shards import Shards
 from ...data.texts import read_documents, read_parts
 from ...train.run import Run
-from ..closing import Told, finished, keep_scores, kept_scores, write_card, write_page
+from ..closing import Told, finished, kept_scores, leave, write_page
 from .scoring import foretell, rows_of, scored_on
 from .writer import load
 
@@ -39,10 +39,8 @@ def close(run: Run) -> list[str]:
             f"{name}: loss {found.nll / found.predictions:.4f}, perplexity {found.perplexity:.2f} a token, "
             f"{found.word_perplexity:.2f} a word, {found.bits_per_byte:.4f} bits a byte"
         )
-    keep_scores(run, scored)
-    page = write_report(run)
-    write_card(run, _told(run), writer.model)
-    return [*said, f"report: {page}"]
+    page = leave(run, scored, lambda: _told(run), writer.model)
+    return [*said, page]
 
 
 def _some(texts: list[str]) -> list[str]:
