@@ -20,7 +20,6 @@ from heedful.data.questions import Answer as Right
 from heedful.data.questions import Question
 from heedful.data.windows import Context, Reading, contexts_of, windows_of
 from heedful.errors import UserError
-from heedful.model import hardware
 from heedful.model.families import encoder
 from heedful.model.model import Model
 from heedful.tasks.answer.answerer import Answer, Answerer, Candidate
@@ -29,9 +28,11 @@ from heedful.tasks.answer.judging import best_with, judge, threshold_of
 from heedful.tasks.answer.task import HEAD
 from heedful.tasks.answer.telling import figures, kind_of, length_of, sections
 from heedful.tasks.finding import evaluate
-from heedful.tasks.learning import Batch, Learning
-from heedful.tasks.runs import report, resume, train
+from heedful.tasks.learning import Learning
+from heedful.tasks.runs import report, train
 from heedful.text.tokenizer import train_tokenizer
+
+from .stopping import same_bits_after_a_stop
 
 NAMES, TOWNS = ["Ada", "Bo", "Cy", "Di"], ["Oslo", "Lima", "Rome", "Kyiv"]
 TEXT = "Ada lives in Oslo. Bo lives in Rome, by the sea.\r\nCy, 🙂 lives in Kyiv."
@@ -238,27 +239,10 @@ def test_what_was_trained_on_is_what_is_evaluated(finished: Path) -> None:
     assert (100 * best["exact"], 100 * best["f1"]) == pytest.approx((scores["exact"], scores["f1"]))
 
 
-def test_a_stopped_run_is_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = hardware.probe()
-    monkeypatch.setattr(hardware, "probe", lambda: chosen)
+def test_a_stopped_run_is_the_same_run(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
-    run(tmp_path / "whole", settings)
-    collate, calls = Learning.collate, 0
-
-    def stopping(self: Learning, micro_batch: object, epoch: int) -> Batch:
-        nonlocal calls
-        calls += 1
-        if calls == 13:
-            raise InterruptedError
-        return collate(self, micro_batch, epoch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Learning, "collate", stopping)
-        with pytest.raises(InterruptedError):
-            run(tmp_path / "broken", settings)
-    assert resume(tmp_path / "broken") == 0
+    same_bits_after_a_stop(lambda out: run(out, settings), tmp_path, Learning, "collate", 13)
     one, other = (load(tmp_path / name) for name in ("whole", "broken"))
-    assert all(torch.equal(weight, other.model.tensors()[name]) for name, weight in one.model.tensors().items())
     assert one.threshold == other.threshold
 
 

@@ -16,7 +16,6 @@ from heedful import UserError
 from heedful.cli import app
 from heedful.config import parse_recipe
 from heedful.data.patches import boxes_of
-from heedful.model import hardware
 from heedful.model.embeddings import PatchInput
 from heedful.model.layout import Layout
 from heedful.tasks import finding
@@ -25,7 +24,9 @@ from heedful.tasks.ask import task as ask_task
 from heedful.tasks.ask.batching import together
 from heedful.tasks.ask.examples import Answers, Example, credits_of, read_examples
 from heedful.tasks.ask.judging import kind_of
-from heedful.tasks.runs import report, resume, train
+from heedful.tasks.runs import report, train
+
+from .stopping import same_bits_after_a_stop
 
 COLOURS = {"red": (250, 20, 20), "green": (20, 250, 20), "blue": (20, 20, 250)}
 
@@ -110,27 +111,10 @@ def test_questions_together_and_alone(folder: Path, asker: Asker) -> None:
         assert asker.ask(picture, question).probability == pytest.approx(found.probability, abs=1e-5)
 
 
-def test_stopped_and_resumed_is_the_same_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = hardware.probe()
-    monkeypatch.setattr(hardware, "probe", lambda: chosen)  # two runs on a busy machine may choose differently
+def test_stopped_and_resumed_is_the_same_run(folder: Path, tmp_path: Path) -> None:
     given = [*settings(folder / "train.jsonl", folder / "dev.jsonl", steps=20), "pictures.shift=1"]
     recipe = parse_recipe({"task": "ask"}, [*given, "model.dropout=0.1"])
-    assert train(recipe, tmp_path / "whole") == 0
-    calls, labels_of = 0, ask_task.labels_of
-
-    def stopping(*arguments: object) -> object:
-        nonlocal calls
-        calls += 1
-        if calls == 16:
-            raise KeyError("stop")
-        return labels_of(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(ask_task, "labels_of", stopping)
-    with pytest.raises(KeyError):
-        train(recipe, tmp_path / "broken")
-    assert resume(tmp_path / "broken") == 0
-    one, other = (heedful.load(tmp_path / name).model.tensors() for name in ("whole", "broken"))
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    same_bits_after_a_stop(lambda out: train(recipe, out), tmp_path, ask_task, "labels_of", 16)
 
 
 def test_several_annotators(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ from heedful.tasks.translate.check import Report, check
 from heedful.tasks.translate.check_text import text_of
 from heedful.tasks.translate.task import Translation
 
+from .stopping import same_bits_after_a_stop
+
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 SMALL = [
     "tokenizer.size=400", "model.preset=transformer-tiny", "model.width=32", "model.feedforward=64",
@@ -292,33 +294,11 @@ def test_init_writes_a_recipe_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mix", ["data.weights=[1.0, 0.4]", "data.temperature=3.0"])
-def test_a_mixed_run_resumes_to_the_same_bits(tmp_path: Path, mix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from heedful.tasks.runs import resume
-
-    chosen = hardware.probe()
-    monkeypatch.setattr(hardware, "probe", lambda: chosen)
+def test_a_mixed_run_resumes_to_the_same_bits(tmp_path: Path, mix: str) -> None:
     files = [write(tmp_path / name, good(count, count)) for name, count in (("de.tsv", 90), ("fr.tsv", 40))]
     settings = [*SMALL, f"data.pairs={json.dumps(files)}", 'data.tags=["de", "fr"]', mix, "training.save_every=5"]
     recipe = parse_recipe({}, [*settings, "training.steps=20", "training.validate_every=10"])
-    assert train(recipe, tmp_path / "whole") == 0
-    collate, calls = Translation.collate, 0
-
-    class Stop(Exception):
-        pass
-
-    def stopping(self: Translation, micro_batch: object, epoch: int) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 13:
-            raise Stop
-        return collate(self, micro_batch, epoch)
-
-    monkeypatch.setattr(Translation, "collate", stopping)
-    with pytest.raises(Stop):
-        train(recipe, tmp_path / "broken")
-    assert resume(tmp_path / "broken") == 0
-    one, other = (load(tmp_path / name).model.tensors() for name in ("whole", "broken"))
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    same_bits_after_a_stop(lambda out: train(recipe, out), tmp_path, Translation, "collate", 13)
     lines = [json.loads(line) for line in (tmp_path / "whole" / "journal.jsonl").read_text("utf-8").split("\n") if line]
     validation = next(line for line in lines if line["kind"] == "validation")
     assert {"loss", "accuracy", "loss.de", "loss.fr"} <= set(validation)

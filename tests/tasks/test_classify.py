@@ -14,13 +14,14 @@ import torch
 
 from heedful.config import parse_recipe
 from heedful.errors import UserError
-from heedful.model import hardware
 from heedful.tasks import learning
 from heedful.tasks.classify import Classifier, build, evaluate, load, write_report
 from heedful.tasks.classify.calling import Asked, classify_lines
 from heedful.tasks.classify.preparing import table_of
-from heedful.tasks.runs import resume, train
+from heedful.tasks.runs import train
 from heedful.train.run import Run
+
+from .stopping import same_bits_after_a_stop
 
 GOOD, BAD = ["fine", "lovely", "great", "bright"], ["dull", "poor", "awful", "grim"]
 SMALL = [
@@ -169,33 +170,13 @@ def test_records_are_read_by_their_fields(finished: Path, tmp_path: Path) -> Non
         classify_lines(asked, [tmp_path / "d.txt"], None, out)
 
 
-def test_stopped_and_resumed_is_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = hardware.probe()
-    monkeypatch.setattr(hardware, "probe", lambda: chosen)
+def test_stopped_and_resumed_is_the_same_run(tmp_path: Path) -> None:
     settings = [
         f'data.train=["{write_corpus(tmp_path)}"]', "tokenizer.sampling=0.2", "training.token_dropout=0.2",
         "training.r_drop=1.0", "training.ema=0.9",
     ]  # fmt: skip
-    whole = run(tmp_path, settings, 20, "whole")
-
-    class Stop(Exception):
-        pass
-
-    collate, calls = learning.Learning.collate, 0
-
-    def stopping(self: Any, micro_batch: Any, epoch: int) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 13:
-            raise Stop
-        return collate(self, micro_batch, epoch)
-
-    monkeypatch.setattr(learning.Learning, "collate", stopping)
-    with pytest.raises(Stop):
-        run(tmp_path, settings, 20, "broken")
-    assert resume(tmp_path / "broken") == 0
-    one, other = load(whole).model.tensors(), load(tmp_path / "broken").model.tensors()
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    train_in = lambda out: run(tmp_path, settings, 20, out.name)
+    same_bits_after_a_stop(train_in, tmp_path, learning.Learning, "collate", 13)
 
 
 def test_several_labels(tmp_path: Path) -> None:

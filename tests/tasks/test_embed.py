@@ -6,7 +6,6 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +14,12 @@ import torch
 from heedful.cli import main
 from heedful.config import parse_recipe
 from heedful.errors import UserError
-from heedful.model import hardware
 from heedful.tasks import finding
 from heedful.tasks.embed import Embedder, load
-from heedful.tasks.learning import Batch, Learning
-from heedful.tasks.runs import resume, train
+from heedful.tasks.learning import Learning
+from heedful.tasks.runs import train
 
+from .stopping import same_bits_after_a_stop
 from .toy import WORDS
 
 OTHERS = ["eins", "zwei", "drei", "vier", "funf", "sechs", "sieben", "acht", "neun", "zehn"]
@@ -80,30 +79,9 @@ def test_vectors_are_of_length_one_and_each_texts_own(embedder: Embedder) -> Non
         embedder.search(["alpha"], np.zeros((3, 5), np.float32))
 
 
-def test_stopped_and_resumed_is_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = hardware.probe()
-    monkeypatch.setattr(hardware, "probe", lambda: chosen)
+def test_stopped_and_resumed_is_the_same_run(tmp_path: Path) -> None:
     given = settings(write_pairs(tmp_path), "training.steps=20", "training.reads=first")
-    whole, broken = run(tmp_path / "whole", *given), tmp_path / "broken"
-
-    class Stop(Exception):
-        pass
-
-    collate, calls = Learning.collate, 0
-
-    def stopping(self: Learning, micro_batch: Any, epoch: int) -> Batch:
-        nonlocal calls
-        calls += 1
-        if calls == 13:
-            raise Stop
-        return collate(self, micro_batch, epoch)
-
-    monkeypatch.setattr(Learning, "collate", stopping)
-    with pytest.raises(Stop):
-        run(broken, *given)
-    assert resume(broken) == 0
-    one, other = (load(folder).model.tensors() for folder in (whole, broken))
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    same_bits_after_a_stop(lambda out: run(out, *given), tmp_path, Learning, "collate", 13)
 
 
 def test_from_a_pretrained_encoder(tmp_path: Path) -> None:

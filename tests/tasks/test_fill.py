@@ -7,7 +7,6 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,12 +15,12 @@ import heedful
 from heedful.cli import main
 from heedful.config import parse_recipe
 from heedful.errors import UserError
-from heedful.model import hardware
 from heedful.tasks import finding
 from heedful.tasks.fill import Filler, load
-from heedful.tasks.learning import Batch, Learning
-from heedful.tasks.runs import report, resume, train
+from heedful.tasks.learning import Learning
+from heedful.tasks.runs import report, train
 
+from .stopping import same_bits_after_a_stop
 from .toy import WORDS
 
 # Where a token is from another is seen at once: what comes next is learned in a hundred steps.
@@ -147,32 +146,9 @@ def test_commands(
 
 
 @pytest.mark.parametrize("extra", [(), ("masking.next_sentence=true", "training.precision=bf16")])
-def test_stopped_and_resumed_is_the_same_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: tuple[str, ...]
-) -> None:
-    chosen = hardware.probe()
-    monkeypatch.setattr(hardware, "probe", lambda: chosen)
+def test_stopped_and_resumed_is_the_same_run(tmp_path: Path, extra: tuple[str, ...]) -> None:
     given = settings(write_text(tmp_path, 60), "training.steps=23", "data.documents=paragraph", *extra)
-    whole, broken = run(tmp_path / "whole", *given), tmp_path / "broken"
-
-    class Stop(Exception):
-        pass
-
-    collate, calls = Learning.collate, 0
-
-    def stopping(self: Learning, micro_batch: Any, epoch: int) -> Batch:
-        nonlocal calls
-        calls += 1
-        if calls == 13:
-            raise Stop
-        return collate(self, micro_batch, epoch)
-
-    monkeypatch.setattr(Learning, "collate", stopping)
-    with pytest.raises(Stop):
-        run(broken, *given)
-    assert resume(broken) == 0
-    one, other = (load(folder).model.tensors() for folder in (whole, broken))
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    same_bits_after_a_stop(lambda out: run(out, *given), tmp_path, Learning, "collate", 13)
 
 
 def test_next_sentence(tmp_path: Path) -> None:

@@ -16,16 +16,16 @@ from heedful.config import parse_recipe
 from heedful.data.gallery import look_at
 from heedful.data.regions import with_whole
 from heedful.errors import UserError
-from heedful.model import hardware
 from heedful.model.embeddings import PatchInput
 from heedful.tasks import finding
 from heedful.tasks import match as task
 from heedful.tasks.match import Matcher, load
 from heedful.tasks.match.batches import Pairs, without
 from heedful.tasks.match.matcher import pictures_in, ranked
-from heedful.tasks.runs import report, resume, train
+from heedful.tasks.runs import report, train
 
 from .squares import write_pairs
+from .stopping import same_bits_after_a_stop
 
 
 def recipe_of(settings: list[str], *more: str) -> Any:
@@ -198,30 +198,9 @@ def test_every_parameter_learns(given: Path) -> None:
 # ---- the same again -------------------------------------------------------------------------------------------------
 
 
-def test_a_resumed_run_has_the_same_bits(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = hardware.probe()
-    monkeypatch.setattr(hardware, "probe", lambda: chosen)
+def test_a_resumed_run_has_the_same_bits(given: Path, tmp_path: Path) -> None:
     recipe = recipe_of(write_pairs(given), "training.steps=14", "pictures.shift=1", "pictures.mirror=true")
-    assert train(recipe, tmp_path / "whole") == 0
-    batch, calls = Pairs.batch, 0
-
-    class Stop(Exception):
-        pass
-
-    def stopping(self: Pairs, examples: Any, epoch: int, learning: bool = True) -> Any:
-        nonlocal calls
-        calls += learning
-        if calls == 8:
-            raise Stop
-        return batch(self, examples, epoch, learning)
-
-    with monkeypatch.context() as stopped:
-        stopped.setattr(Pairs, "batch", stopping)
-        with pytest.raises(Stop):
-            train(recipe, tmp_path / "broken")
-    assert resume(tmp_path / "broken") == 0
-    one, other = (load(tmp_path / name).model.tensors() for name in ("whole", "broken"))
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    same_bits_after_a_stop(lambda out: train(recipe, out), tmp_path, Pairs, "batch", 8)
 
 
 def test_going_on_from_a_finished_model(finished: Path, given: Path, tmp_path: Path) -> None:

@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from heedful.config import parse_recipe
 from heedful.errors import UserError
-from heedful.model import hardware
 from heedful.tasks import learning
-from heedful.tasks.runs import resume, train
+from heedful.tasks.runs import train
 from heedful.tasks.tag import Tagger, evaluate, load
 from heedful.tasks.tag.calling import Asked, tag_lines
 from heedful.tasks.tag.preparing import SHAPES, _windows, shape_of
 
+from .stopping import same_bits_after_a_stop
 from .test_classify import SMALL
 
 FIRST, LAST, PLACES = ["Anna", "Bob", "Cy", "Dora"], ["Ash", "Birch", "Cole"], ["Rome", "Oslo", "Lima"]
@@ -130,31 +129,10 @@ def test_lines_in_are_lines_out(finished: Path) -> None:
     assert "Rome. " in call(finished, b"in Rome.\n", "columns", spaced=True)
 
 
-def test_stopped_and_resumed_is_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = hardware.probe()
-    monkeypatch.setattr(hardware, "probe", lambda: chosen)
-    path = write_corpus(tmp_path)
-    settings = [f'data.train=["{path}"]', "tokenizer.sampling=0.2", "training.token_dropout=0.2"]
-    whole = run(tmp_path, settings, 20, "whole")
-
-    class Stop(Exception):
-        pass
-
-    collate, calls = learning.Learning.collate, 0
-
-    def stopping(self: Any, micro_batch: Any, epoch: int) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 13:
-            raise Stop
-        return collate(self, micro_batch, epoch)
-
-    monkeypatch.setattr(learning.Learning, "collate", stopping)
-    with pytest.raises(Stop):
-        run(tmp_path, settings, 20, "broken")
-    assert resume(tmp_path / "broken") == 0
-    one, other = load(whole).model.tensors(), load(tmp_path / "broken").model.tensors()
-    assert all(torch.equal(one[name], other[name]) for name in one)
+def test_stopped_and_resumed_is_the_same_run(tmp_path: Path) -> None:
+    settings = [f'data.train=["{write_corpus(tmp_path)}"]', "tokenizer.sampling=0.2", "training.token_dropout=0.2"]
+    train_in = lambda out: run(tmp_path, settings, 20, out.name)
+    same_bits_after_a_stop(train_in, tmp_path, learning.Learning, "collate", 13)
 
 
 def test_parts_of_speech_and_a_pretrained_model(tmp_path: Path) -> None:

@@ -47,9 +47,10 @@ def trained(kind: str, **options) -> Tokenizer:
     return train_tokenizer(LINES, kind, 500, tags=["<2de>", "<2fr>"], **options)
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=[*((kind, "classes") for kind in KINDS), ("bpe", "spaces")])
 def tokenizer(request) -> Tokenizer:
-    return trained(request.param)
+    kind, cut = request.param
+    return trained(kind, cut=cut)
 
 
 def test_ids_are_fixed_and_contiguous(tokenizer):
@@ -131,9 +132,18 @@ def test_lone_surrogates_become_replacement_characters(tokenizer):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_digits_stand_alone(kind):
-    tokenizer = trained(kind, digits=True)
+    tokenizer = trained(kind, cut="digits")
     pieces = tokenizer.pieces(tokenizer.encode("in 2024 at 18:45"))
     assert [piece for piece in pieces if any(c.isdigit() for c in piece)] == list("20241845")
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "bytes"])
+def test_only_white_space_ends_a_word(kind):
+    text = "a <unk> @-@ don't\tx  12.5% .\n"
+    tokenizer = train_tokenizer([text] * 50, kind, 500, cut="spaces", prose=True)
+    pieces = [tokenizer.decode([token]).strip() for token in tokenizer.encode(text)]
+    assert [piece for piece in pieces if piece] == text.split()
+    assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
 def test_decoding_leaves_control_tokens_out_and_takes_any_ids(tokenizer):
@@ -157,11 +167,11 @@ def test_one_file_says_it_all(tokenizer, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("options", [{"lowercase": True}, {"digits": True}, {"lowercase": True, "digits": True}])
+@pytest.mark.parametrize("options", [{"lowercase": True}, {"cut": "digits"}, {"lowercase": True, "cut": "spaces"}])
 def test_settings_are_in_the_file(kind, options, tmp_path):
     trained(kind, **options).save(tmp_path / "t.json")
     again = Tokenizer.load(tmp_path / "t.json")
-    assert {"lowercase": again.lowercase, "digits": again.digits} == {"lowercase": False, "digits": False} | options
+    assert {"lowercase": again.lowercase, "cut": again.cut} == {"lowercase": False, "cut": "classes"} | options
 
 
 def test_training_gives_the_same_file_in_another_process():

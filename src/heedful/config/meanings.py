@@ -78,7 +78,7 @@ MEANINGS = {
     "tokenizer.size": "Entries of the vocabulary; not set: chosen by how much data there is.",
     "tokenizer.joint": "One vocabulary for both sides.",
     "tokenizer.lowercase": "Learn and translate in lower case.",
-    "tokenizer.digits": "Make every digit a token of its own.",
+    "tokenizer.cut": "What ends a word: another class of characters; so, and each digit alone; or only white space.",
     "tokenizer.sampling": "Subword sampling: how likely a merge is left out; 0: off, 0.1 is usual for small data.",
     "tokenizer.segmentations": "How many segmentations of each word are drawn where there is sampling.",
     "tokenizer.placeholders": "Tokens that stand for tags, variables, addresses and the like, which must be kept.",

@@ -33,7 +33,7 @@ LOOP = (
     "clip", "label_smoothing", "precision", "device", "processes", "threads", "validate_every", "save_every",
     "save_seconds", "metric", "patience", "keep", "final", "average", "ema", "start",
 )  # fmt: skip
-WORDS = ("kind", "size", "lowercase", "digits")
+WORDS = ("kind", "size", "lowercase", "cut")
 SAMPLED = (*WORDS, "sampling", "segmentations")
 CARD = ("name", "license", "cite")
 # BERT's way of training (Devlin et al. 2019, A.2), at a rate for models of a laptop's size.

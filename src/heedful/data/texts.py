@@ -116,7 +116,7 @@ def _trained(recipe: Recipe, texts: Iterable[str], prose: bool, tags: tuple[str,
     # Of prose the lines keep their ends.
     lines = (line for text in texts for line in (text.split("\n") if not prose else _with_ends(text)))
     return train_tokenizer(
-        islice(lines, READ_FOR_TOKENIZER), chosen.kind, chosen.size, chosen.lowercase, chosen.digits, tags, prose=prose
+        islice(lines, READ_FOR_TOKENIZER), chosen.kind, chosen.size, chosen.lowercase, chosen.cut, tags, prose=prose
     )
 
 

@@ -49,7 +49,7 @@ def settled(recipe: Recipe, size: int, limit: str = "20m") -> Recipe:
         training = msgspec.structs.replace(training, start=str(start.folder.absolute()))
         own = start.tokenizer
         tokenizer = msgspec.structs.replace(
-            tokenizer, kind=own.kind, size=own.vocab_size, lowercase=own.lowercase, digits=own.digits
+            tokenizer, kind=own.kind, size=own.vocab_size, lowercase=own.lowercase, cut=own.cut
         )
     elif "preset" not in model:
         model["preset"] = TASKS[recipe.task].preset

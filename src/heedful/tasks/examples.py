@@ -45,9 +45,7 @@ def tokenizer_for(recipe: Recipe, folder: Path, key: str, start: Tokenizer | Non
     chosen = recipe.tokenizer
     assert chosen.size is not None, "the recipe is completed before data is prepared"
     size, some = chosen.size, islice(texts, READ_FOR_TOKENIZER)
-    return kept_tokenizer(
-        folder, key, lambda: train_tokenizer(some, chosen.kind, size, chosen.lowercase, chosen.digits)
-    )
+    return kept_tokenizer(folder, key, lambda: train_tokenizer(some, chosen.kind, size, chosen.lowercase, chosen.cut))
 
 
 def finish(recipe: Recipe, folder: Path, key: str, words: Words) -> None:

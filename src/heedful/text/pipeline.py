@@ -17,6 +17,8 @@ from tokenizers import Regex, decoders, normalizers, pre_tokenizers
 
 Kind = Literal["bpe", "unigram", "bytes", "characters"]
 KINDS: tuple[Kind, ...] = ("bpe", "unigram", "bytes", "characters")
+Cut = Literal["classes", "digits", "spaces"]
+CUTS: tuple[Cut, ...] = ("classes", "digits", "spaces")
 
 # The order is the ids: pad 0, start 1, end 2, unknown 3. Tag tokens follow, then placeholders.
 CONTROLS = ("<pad>", "<s>", "</s>", "<unk>")
@@ -59,18 +61,20 @@ def normaliser(kind: Kind, lowercase: bool, prose: bool = False) -> normalizers.
     return normalizers.Sequence([*steps, *front, normalizers.Replace(" ", SPACE)])
 
 
-def splitter(kind: Kind, digits: bool) -> pre_tokenizers.PreTokenizer:
-    """Cuts a normalised line into words: letters, numbers and the rest apart, the space before a word belongs to it.
+def splitter(kind: Kind, cut: Cut) -> pre_tokenizers.PreTokenizer:
+    """Cuts a normalised line into words; the space before a word belongs to it.
 
-    With `digits` every digit is a word of its own and takes no space.
+    "classes": letters, numbers and the rest apart; "digits": so, too, but every digit is a word of its own and takes no
+    space; "spaces": only white space ends a word, as in text that is tokenised already.
     """
     space = " " if kind == "bytes" else SPACE
-    numbers = r"\p{N}" if digits else rf"{space}?\p{{N}}{{1,16}}"
-    words = Regex(
-        rf"{space}{{1,16}}(?={space})|{space}?[\p{{L}}\p{{M}}]{{1,{LONGEST_WORD}}}|{numbers}"
-        rf"|{space}?[^{space}\p{{L}}\p{{M}}\p{{N}}]{{1,16}}|{space}"
+    numbers = r"\p{N}" if cut == "digits" else rf"{space}?\p{{N}}{{1,16}}"
+    words = (
+        rf"{space}?[\p{{L}}\p{{M}}]{{1,{LONGEST_WORD}}}|{numbers}|{space}?[^{space}\p{{L}}\p{{M}}\p{{N}}]{{1,16}}"
+        if cut != "spaces"
+        else rf"{space}?[^{space}\s]{{1,{LONGEST_WORD}}}|{space}?[^{space}\S]{{1,16}}"
     )
-    split = pre_tokenizers.Split(words, "isolated")
+    split = pre_tokenizers.Split(Regex(rf"{space}{{1,16}}(?={space})|{words}|{space}"), "isolated")
     if kind != "bytes":
         return split
     return pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])

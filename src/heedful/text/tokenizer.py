@@ -22,8 +22,10 @@ from . import learning
 from .pipeline import (
     BYTES,
     CONTROLS,
+    CUTS,
     KINDS,
     SPACE,
+    Cut,
     Kind,
     control,
     decoder,
@@ -48,12 +50,12 @@ class Tokenizer:
     pad, start, end, unknown = 0, 1, 2, 3
 
     def __init__(
-        self, model: models.Model, kind: Kind, lowercase: bool = False, digits: bool = False, prose: bool = False
+        self, model: models.Model, kind: Kind, lowercase: bool = False, cut: Cut = "classes", prose: bool = False
     ) -> None:
-        self.kind, self.lowercase, self.digits, self.prose = kind, lowercase, digits, prose
+        self.kind, self.lowercase, self.cut, self.prose = kind, lowercase, cut, prose
         self._backend = tokenizers.Tokenizer(model)
         self._backend.normalizer = normaliser(kind, lowercase, prose)
-        self._backend.pre_tokenizer = splitter(kind, digits)
+        self._backend.pre_tokenizer = splitter(kind, cut)
         self._backend.decoder = self._decoder = decoder(kind, prose)
         self._meaning = meaning(lowercase)
         vocabulary = self._backend.get_vocab()
@@ -202,7 +204,7 @@ def train_tokenizer(
     kind: Kind = "bpe",
     size: int = 8000,
     lowercase: bool = False,
-    digits: bool = False,
+    cut: Cut = "classes",
     tags: Sequence[str] = (),
     placeholders: int = 0,
     prose: bool = False,
@@ -210,9 +212,9 @@ def train_tokenizer(
     """Learn a vocabulary of at most `size` ids from lines of text; the same lines give the same file.
 
     bpe (Sennrich et al. 2016), unigram (Kudo 2018) and characters spell what they do not know with byte tokens; bytes
-    is byte-pair encoding over UTF-8 bytes, as in GPT-2. `digits` makes every digit a token of its own. `tags` are
-    control tokens for ids 4, 5, ...; the names are free ("<2de>"). So many `placeholders` follow them. A small corpus
-    may give fewer than `size` ids. For `prose` the lines are to have their line ends.
+    is byte-pair encoding over UTF-8 bytes, as in GPT-2. `cut` says where words end (`splitter`). `tags` are control
+    tokens for ids 4, 5, ...; the names are free ("<2de>"). So many `placeholders` follow them. A small corpus may give
+    fewer than `size` ids. For `prose` the lines are to have their line ends.
     """
     if kind not in KINDS:
         raise UserError(f"tokenizer kind {kind!r} is not known; there are {', '.join(KINDS)}")
@@ -224,11 +226,11 @@ def train_tokenizer(
     if size < least:
         named = f"control tokens, {len(tags)} tags" + (f", {placeholders} placeholders" if placeholders else "")
         raise UserError(f"tokenizer size {size} is below {least}: {named} and the bytes")
-    normal, split = normaliser(kind, lowercase, prose), splitter(kind, digits)
+    normal, split = normaliser(kind, lowercase, prose), splitter(kind, cut)
     words = learning.count_words(map(without_surrogates, lines), normal, split)
     if not words:
         raise UserError("there is no text to train a tokenizer on")
-    return Tokenizer(_learn(words, kind, size, first), kind, lowercase, digits, prose)
+    return Tokenizer(_learn(words, kind, size, first), kind, lowercase, cut, prose)
 
 
 def _learn(words: Counter[str], kind: Kind, size: int, first: list[str]) -> models.Model:
@@ -264,8 +266,8 @@ def _from_tree(tree: Any) -> Tokenizer:
     """
     model = tree.pop("model")
     either = (False, True)
-    for kind, lowercase, digits, prose in itertools.product(KINDS, either, either, either):
-        empty = Tokenizer(models.Unigram() if kind == "unigram" else models.BPE(), kind, lowercase, digits, prose)
+    for kind, lowercase, cut, prose in itertools.product(KINDS, either, CUTS, either):
+        empty = Tokenizer(models.Unigram() if kind == "unigram" else models.BPE(), kind, lowercase, cut, prose)
         expected = json.loads(empty.to_json())
         if expected.pop("model")["type"] == model["type"] and expected == tree:
             break
@@ -274,7 +276,7 @@ def _from_tree(tree: Any) -> Tokenizer:
     if kind == "bpe" and not model["merges"]:
         kind = "characters"  # the same pipeline
     built = _unigram(model) if kind == "unigram" else _bpe(model, kind)
-    tokenizer = Tokenizer(built, kind, lowercase, digits, prose)
+    tokenizer = Tokenizer(built, kind, lowercase, cut, prose)
     settings = json.loads(tokenizer.to_json())["model"]
     for key in settings.keys() | model.keys():
         same = key in ("vocab", "merges") or settings.get(key) == model.get(key)

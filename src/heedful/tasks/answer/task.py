@@ -136,7 +136,7 @@ def _trained(recipe: Recipe, questions: Sequence[Question]) -> Tokenizer:
     words = recipe.tokenizer
     texts = [*dict.fromkeys(one.context for one in questions), *(one.question for one in questions)]
     lines = texts[:READ_FOR_TOKENIZER]
-    return train_tokenizer(lines, words.kind, words.size or SIZE, words.lowercase, words.digits)
+    return train_tokenizer(lines, words.kind, words.size or SIZE, words.lowercase, words.cut)
 
 
 def _table(

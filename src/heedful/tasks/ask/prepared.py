@@ -121,7 +121,7 @@ def _tokenizer(recipe: Recipe, examples: Iterable[Example]) -> Tokenizer:
     chosen = recipe.tokenizer
     assert chosen.size is not None, "the recipe is completed before data is prepared"
     lines = islice((one.question for one in examples), READ_FOR_TOKENIZER)
-    return train_tokenizer(lines, chosen.kind, chosen.size, chosen.lowercase, chosen.digits)
+    return train_tokenizer(lines, chosen.kind, chosen.size, chosen.lowercase, chosen.cut)
 
 
 def _require_same_sight(recipe: Recipe, folder: Path, gallery: Gallery) -> None:

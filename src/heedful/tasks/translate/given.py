@@ -69,7 +69,7 @@ def complete_given(recipe: Recipe) -> tuple[Recipe, Given | None]:
     source, target = first.tokenizers["source"], first.tokenizers["target"]
     tokenizer = msgspec.structs.replace(
         recipe.tokenizer, kind=source.kind, size=source.vocab_size, joint=source is target, lowercase=source.lowercase,
-        digits=source.digits, placeholders=len(source.placeholders),
+        cut=source.cut, placeholders=len(source.placeholders),
     )  # fmt: skip
     folders = {kind: str(given.folder.absolute()) for kind, given in found.items()}
     training = msgspec.structs.replace(recipe.training, **folders)
