@@ -58,6 +58,13 @@ def test_pace_ends_with_the_limit_when_the_speed_changes(slowdown: float) -> Non
     assert before == pytest.approx(1.0, abs=0.06)
 
 
+def test_a_validation_between_two_lines_does_not_end_the_run() -> None:
+    """Drawn just before a validation of 8 seconds and one step after it, the line is not that of 8 seconds a step."""
+    pace = Pace(marks=((0, 5.0),)).redrawn(100, 15.0, 105.0).redrawn(101, 23.1, 105.0)
+    assert pace.at(101) == pytest.approx(0.0, abs=0.01)
+    assert 0.1 < pace.at(201) < 0.25
+
+
 def test_pace_past_the_limit_is_done_at_once() -> None:
     assert Pace().redrawn(10, 20.0, 10.0).at(11) == 1.0
     assert Pace().redrawn(10, 0.0, 10.0).at(11) == 1.0  # a clock that stands still

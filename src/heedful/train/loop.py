@@ -35,7 +35,6 @@ from .validation import Validation, described
 
 STREAK = 5  # steps skipped in a row that send a run back to its newest checkpoint
 ROLLBACKS = 3  # times that this may happen without a new checkpoint in between
-NEW_PACE = 0.04  # of the time limit: so often a cosine or linear schedule learns how fast steps are
 
 
 class Outcome(Struct, frozen=True):
@@ -113,7 +112,7 @@ class Loop:
             # The leader's clock, like every other: a pace of its own would give each rank other rates.
             (spent,) = self.world.agree([spent if self.world.leader else 0.0])
             self.state.elapsed = spent
-            self.state.pace = Pace(elapsed=spent)
+            self.state.pace = Pace(marks=((0, spent),))
         else:
             self._restore(found)
             self.state = _state_of(found)
@@ -217,7 +216,7 @@ class Loop:
         if not self.paced:
             return False
         assert self.limit is not None
-        return elapsed - self.state.pace.elapsed >= NEW_PACE * self.limit
+        return self.state.pace.old(elapsed, self.limit)
 
     # -- mishaps -----------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 A resumed run must give the same bits, so no rate may read a clock. Where only time bounds a run, the schedules that
 end (cosine, linear) follow a `Pace`: progress as a straight line over steps, drawn anew from the measured speed at
 every checkpoint and saved in it. Between two checkpoints the rate is exact; over the run it lands at the time limit
-however the machine's speed changes, which one early estimate would not.
+however the machine's speed changes, which one early estimate would not. Speed is measured over the last tenth of the
+time, validations and all: a shorter stretch may be one step with a validation before it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from msgspec import Struct
 from ..config import Training
 
 ENDING = frozenset({"cosine", "linear"})  # schedules that need to know where the end is
+NEW_PACE = 0.04  # of the time limit: so often they learn how fast steps are,
+MARKS = 3  # from the last so many times
 
 
 def rate(training: Training, width: int, step: int, total: int | None = None, progress: float = 0.0) -> float:
@@ -45,24 +48,30 @@ def rate(training: Training, width: int, step: int, total: int | None = None, pr
 class Pace(Struct, frozen=True):
     """Progress as a line over steps: `progress` at `step`, and `slope` more with each step after it.
 
-    `elapsed` is the run's time (seconds) when the line was drawn.
+    `marks` are the last times when the speed was looked at: a step, and the run's seconds when it ended.
     """
 
     step: int = 0
-    elapsed: float = 0.0
     progress: float = 0.0
     slope: float = 0.0
+    marks: tuple[tuple[int, float], ...] = ((0, 0.0),)
 
     def at(self, step: int) -> float:
         return min(1.0, self.progress + self.slope * (step - self.step))
 
+    def old(self, elapsed: float, limit: float) -> bool:
+        """Whether it is time to learn the speed anew."""
+        return elapsed - self.marks[-1][1] >= NEW_PACE * limit
+
     def redrawn(self, step: int, elapsed: float, limit: float) -> Pace:
-        """The line from here to the end at `limit` seconds, at the speed since the last one: no jump, new slope.
+        """The line from here to the end at `limit` seconds, at the speed since the first mark: no jump, new slope.
 
         The first line is drawn after the first stretch of time (progress stays 0 till then), the later ones correct it.
         """
         here = self.at(step)
-        seconds_per_step = (elapsed - self.elapsed) / max(1, step - self.step)
+        first, began = self.marks[0]
+        seconds_per_step = (elapsed - began) / max(1, step - first)
         steps_left = (limit - elapsed) / seconds_per_step if seconds_per_step > 0 else 0.0
         slope = (1.0 - here) / steps_left if steps_left >= 1.0 else 1.0 - here
-        return Pace(step=step, elapsed=elapsed, progress=here, slope=slope)
+        marks = (*self.marks, (step, elapsed))[-MARKS:] if self.old(elapsed, limit) else self.marks
+        return Pace(step=step, progress=here, slope=slope, marks=marks)
