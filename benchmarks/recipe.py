@@ -80,7 +80,11 @@ def scored(run: Path, source: Path, target: Path, moses: str = "", tag: str | No
 def brief(scores: Any) -> Any:
     """The scores without examples and long tables."""
     if isinstance(scores, dict):
-        return {name: brief(one) for name, one in scores.items() if name not in ("worst", "table", "bins", "samples")}
+        return {
+            name: brief(one)
+            for name, one in scores.items()
+            if name not in ("worst", "mistakes", "table", "bins", "samples")
+        }
     return [brief(one) for one in scores] if isinstance(scores, list) else scores
 
 

@@ -16,6 +16,7 @@ from heedful import UserError
 from heedful.cli import app
 from heedful.config import parse_recipe
 from heedful.data.patches import boxes_of
+from heedful.data.pictures import Reference
 from heedful.model.embeddings import PatchInput
 from heedful.model.layout import Layout
 from heedful.tasks import finding
@@ -23,8 +24,9 @@ from heedful.tasks.ask import Asker
 from heedful.tasks.ask import task as ask_task
 from heedful.tasks.ask.batching import together
 from heedful.tasks.ask.examples import Answers, Example, credits_of, read_examples
-from heedful.tasks.ask.judging import kind_of
+from heedful.tasks.ask.judging import judge, kind_of, mistakes, sections
 from heedful.tasks.runs import report, train
+from heedful.tasks.thumbnails import full_names, thumbnails
 
 from .stopping import same_bits_after_a_stop
 
@@ -90,9 +92,29 @@ def test_it_learns_and_says_how_well(folder: Path) -> None:
     assert "<html" in found.page
     scores = json.loads((folder / "run" / "scores.json").read_text())
     assert scores[0]["rows"][0][0] == "accuracy, validation"
-    assert "By answer" in (folder / "run" / "report.html").read_text()
+    page = (folder / "run" / "report.html").read_text()
+    assert "By answer" in page
     assert (folder / "run" / "model" / "README.md").exists()
     assert report(folder / "run")[0].startswith("report: ")
+    assert (folder / "run" / "report.html").read_text() == page
+
+
+def test_mistakes_are_shown_with_their_pictures(folder: Path, asker: Asker) -> None:
+    """What is right is asked as if it were wrong; of as many questions as there are, before a second of the same."""
+    turned = {"yes": "no", "no": "yes"}
+    examples = [
+        Example(one.pictures, one.question, (turned[one.answers[0]],), one.where)
+        for one in read_examples(folder / "dev.jsonl", (), several=False)
+    ]
+    found = mistakes(judge(asker, examples), asker.answers)
+    assert {one.question for one in found.worst[:3]} == {f"is it {colour}" for colour in COLOURS}
+    assert len(found.worst) == 20
+    for one in found.worst:
+        assert Path(one.pictures[0].rpartition("#")[0]).is_absolute()
+        assert (one.said, one.known) == (turned[one.expected], True)
+    assert sections(found)[-1].parts[0].count("<img") == 20
+    gone = [Reference(f"{folder}/nowhere.png", ""), Reference("<b>", "")]
+    assert thumbnails(full_names(gone)) == "nowhere.png &lt;b&gt;"
 
 
 def test_an_answer_and_its_probability(folder: Path, asker: Asker) -> None:
@@ -165,6 +187,9 @@ def test_features_of_the_users_own(tmp_path: Path) -> None:
     asker = heedful.load(tmp_path / "run")
     found = asker.ask_many([("p0", "is it large"), ("p1", "is it large")], features=tmp_path / "f.npz")
     assert [one.answer for one in found] == ["no", "yes"]
+    files = ("evaluate", str(tmp_path / "t.jsonl"), "-m", str(tmp_path / "run"))
+    shown = CliRunner().invoke(app, [*files, "--features", str(tmp_path / "f.npz"), "--json"])
+    assert json.loads(shown.output)["accuracy"] == 1.0
     with pytest.raises(UserError, match="made by the encoder 'yours'"):
         asker.ask_many([("p0", "is it large")], features=tmp_path / "other.npz")
 

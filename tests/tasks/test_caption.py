@@ -48,12 +48,17 @@ def captioner(given: Path) -> Captioner:
 def test_it_learns_to_write(given: Path, captioner: Captioner) -> None:
     found = finding.evaluate(given / "run", [given / "dev.tsv"])
     assert found.figures["chrF2"] > 90
+    assert found.page.count("<img") == found.figures["pictures"]  # fewer than a page shows
+    page = (given / "run" / "report.html").read_text("utf-8")
+    assert "<img" in page
     pairs = read_captioned(given / "dev.tsv")
     names = [str(given / pair.picture.name) for pair in pairs]
     written = captioner.caption(names)
     assert sum(text == pair.caption for text, pair in zip(written, pairs, strict=True)) >= 10
     assert captioner.caption(names[5:6]) == written[5:6]
     assert report(given / "run", score=True)
+    assert report(given / "run")
+    assert (given / "run" / "report.html").read_text("utf-8") == page
 
 
 def test_the_command(given: Path, capsys: pytest.CaptureFixture[str]) -> None:

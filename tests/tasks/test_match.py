@@ -13,6 +13,7 @@ import torch
 
 from heedful.cli import app
 from heedful.config import parse_recipe
+from heedful.data.captioned import read_captioned
 from heedful.data.gallery import look_at
 from heedful.data.regions import with_whole
 from heedful.errors import UserError
@@ -21,6 +22,7 @@ from heedful.tasks import finding
 from heedful.tasks import match as task
 from heedful.tasks.match import Matcher, load
 from heedful.tasks.match.batches import Pairs, without
+from heedful.tasks.match.evaluating import found_in, misses, sections
 from heedful.tasks.match.matcher import pictures_in, ranked
 from heedful.tasks.runs import report, train
 
@@ -69,7 +71,26 @@ def test_it_learns_to_match(finished: Path, given: Path) -> None:
     assert "among 12 pictures" in found.text
     assert (finished / "report.html").exists()
     assert "two streams" in (finished / "model" / "README.md").read_text("utf-8")
+    page = (finished / "report.html").read_text("utf-8")
     assert report(finished, score=True)
+    assert report(finished)
+    assert (finished / "report.html").read_text("utf-8") == page
+
+
+def test_what_is_found_last_is_shown(matcher: Matcher, given: Path) -> None:
+    """Each caption is given to the next picture: its own one comes first, and the one that is said to be right late."""
+    pairs = read_captioned(given / "dev.tsv")
+    shifted = [
+        one._replace(picture=other.picture, group=other.group) for one, other in zip(pairs, pairs[1:] + pairs[:1])
+    ]
+    found, worst = found_in(matcher, "shifted", shifted)
+    assert found.to_picture["recall at 1"] < 50
+    assert worst == sorted(worst, key=lambda one: -one.rank)
+    assert all(one.rank > 1 and one.right != one.found for one in worst)
+    (section,) = sections(misses([worst, []]))
+    assert section.parts[0].count("<img") == 2 * len(worst)
+    assert misses([worst, worst])[:2] == [worst[0], worst[0]]
+    assert sections([]) == []
 
 
 def test_both_ways(matcher: Matcher, given: Path) -> None:
@@ -289,6 +310,8 @@ def test_features_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert train(recipe_of(kept, *more), tmp_path / "run") == 0
     found = finding.evaluate(tmp_path / "run", [tmp_path / "a.tsv"])
     assert found.figures["to_picture"]["recall at 10"] > 30
+    given = finding.evaluate(tmp_path / "run", [tmp_path / "a.tsv"], features=tmp_path / "mine.npz")
+    assert given.figures == found.figures
     (tmp_path / "names").write_text("3.png\n2.png\n", "utf-8")
     run_command("match", "-m", str(tmp_path / "run"), "--pictures", str(tmp_path / "names"), "red left")
     assert len(capsys.readouterr().out.split("\n")) == 3

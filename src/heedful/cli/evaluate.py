@@ -46,6 +46,9 @@ def evaluate(
     stride: Annotated[
         int | None, typer.Option(min=1, help="Of a language model's window: tokens scored at a time.")
     ] = None,
+    features: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The pictures' features, for models that read these.")
+    ] = None,
     train_target: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="Training text, for figures about rare words.")
     ] = None,
@@ -66,7 +69,8 @@ def evaluate(
     if page:
         _require_new(page)
     if files:
-        return _of_files(files, model or [], data, page, as_json, {} if stride is None else {"stride": stride})
+        own = {name: value for name, value in (("stride", stride), ("features", features)) if value is not None}
+        return _of_files(files, model or [], data, page, as_json, own)
     if not reference:
         raise UserError("nothing to compare with: give --reference FILE for translations, or FILE for other tasks")
     from ..measure.metrics import Options

@@ -226,12 +226,11 @@ def page(
 ) -> str:
     """A whole HTML page: no script, no request, light or dark as the reader's system is.
 
-    The policy allows the one style sheet by its hash and nothing else, not even an inline style attribute. `style` is
-    CSS that only this page needs.
+    The policy allows the one style sheet by its hash and nothing else, not even an inline style attribute; where there
+    are pictures, those inside the page. `style` is CSS that only this page needs.
     """
     css = COLOURS + PICTURE + PAGE + style
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     body = "".join(
         f"<section><h2>{markup(section.title)}</h2>"
         + (f'<p class="lead">{markup(section.lead)}</p>' if section.lead else "")
@@ -240,6 +239,8 @@ def page(
         for section in sections
     )
     end = "".join(f"<p>{markup(line)}</p>" for line in footer)
+    pictures = " img-src data:;" if "<img" in body else ""
+    policy = f"default-src 'none';{pictures} style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" '
         f'content="{policy}"><meta name="viewport" content="width=device-width,initial-scale=1">'

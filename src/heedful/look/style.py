@@ -53,6 +53,8 @@ tr:last-child td{border-bottom:0}
 td.good,td.bad{white-space:nowrap;font-weight:550}
 td.good{color:var(--good)}td.bad{color:var(--bad)}
 td svg{display:block}
+td img{vertical-align:top;border-radius:4px;margin:0 6px 4px 0}
+td .pixels{image-rendering:pixelated}
 .row{display:grid;grid-template-columns:repeat(auto-fit,minmax(400px,1fr));gap:20px}
 .row>div{min-width:0}
 figure{margin:0;overflow-x:auto}

@@ -20,6 +20,8 @@ from ..data.table import Table
 from ..decode.engine import decode
 from ..decode.options import Options
 from ..errors import UserError
+from ..look import render
+from ..look.render import Section
 from ..measure.translation import Scorer, Scores
 from ..model.embeddings import TokenInput
 from ..model.heads import Labels
@@ -29,15 +31,16 @@ from ..text.tokenizer import Tokenizer
 from ..train.run import Run
 from ..train.validation import Sample, Validation
 from .beginning import keep_start, located, plan_of_start, planned, settled, start_with
-from .closing import Told, finished, write, write_card, write_page
+from .closing import Told, finished, kept_scores, leave, write_page
 from .evaluated import Evaluated
 from .finding import load_for, save_model
 from .learning import Batch, Learning
+from .thumbnails import thumbnails
 
 Ids = npt.NDArray[np.int64]
 VOCABULARY = 4000
 SHOWN = 5  # dev pictures that a validation captions
-SCORES = "scores.json"
+WORST = 20  # captions of a page
 
 
 def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
@@ -158,8 +161,16 @@ def load(path: str | Path) -> Captioner:
     return Captioner(model.eval(), tokenizer, sight, decoding, fields)
 
 
-def score(captioner: Captioner, pairs: Sequence[Captioned]) -> tuple[Scores, list[str], list[list[str]]]:
-    """Scores against all captions of each picture, what was written, and these captions."""
+class Captioning(msgspec.Struct, kw_only=True):
+    """What was written of a picture (its full name), beside the captions that are right."""
+
+    picture: str
+    written: str
+    right: list[str]
+
+
+def score(captioner: Captioner, pairs: Sequence[Captioned]) -> tuple[Scores, list[Captioning]]:
+    """Scores against all captions of each picture, and what was written of each, the least alike first."""
     each, numbers = unique(found_all([pair.picture for pair in pairs], Pictures()))
     right: list[list[str]] = [[] for _ in each]
     for number, pair in zip(numbers, pairs, strict=True):
@@ -167,18 +178,29 @@ def score(captioner: Captioner, pairs: Sequence[Captioned]) -> tuple[Scores, lis
     written = captioner.write(look_at(captioner.sight, each), np.arange(len(each)))
     most = max(map(len, right))
     references = [[own[min(column, len(own) - 1)] for own in right] for column in range(most)]
-    return Scorer(references)(written, "captions"), written, right
+    scorer = Scorer(references)
+    found = scorer(written, "captions")
+    order = np.argsort(scorer.sentences(found), kind="stable").tolist()
+    return found, [Captioning(picture=each[n].name, written=written[n], right=right[n]) for n in order]
+
+
+def sections(worst: Sequence[Captioning]) -> list[Section]:
+    """The captions least like what they should be, for a page."""
+    rows = [(thumbnails([one.picture]), one.written, " / ".join(one.right[:3])) for one in worst]
+    table = render.table(("Picture", "Written", "Expected"), rows)
+    return [Section("What was written worst", "The least like any of the expected captions, by chrF.", (table,))]
 
 
 def evaluate(captioner: Captioner, files: Sequence[Path]) -> Evaluated:
     """chrF and BLEU of the captions of all pictures in some files, against all that these say of each."""
     pairs = [pair for file in files for pair in read_captioned(file, captioner.fields)]
-    found, written, right = score(captioner, pairs)
+    found, written = score(captioner, pairs)
     return Evaluated(
         title="Captions",
-        scored=f"On {len(written):,} pictures with {sum(map(len, right)):,} captions.",
+        scored=f"On {len(written):,} pictures with {sum(len(one.right) for one in written):,} captions.",
         scores=[(name, f"{value:.1f}", found.signatures[name]) for name, value in found.values.items()],
         figures={"pictures": len(written), **found.values, "signatures": dict(found.signatures)},
+        sections=sections(written[:WORST]),
     )
 
 
@@ -190,31 +212,23 @@ class Scored(msgspec.Struct, kw_only=True):
 
     scores: list[tuple[str, str, str]]
     scored: str
+    worst: list[Captioning] = []
 
 
 def close(run: Run) -> list[str]:
     """Caption the held-out pictures, write page and card."""
     captioner = load(run.model)
     pairs = [pair for pool in split_captioned(run.recipe)[1] for pair in pool]
-    found, written, _ = score(captioner, pairs)
+    found, written = score(captioner, pairs)
     rows = [(name, f"{value:.1f}", found.signatures[name]) for name, value in found.values.items()]
-    told = Scored(scores=rows, scored=f"On {len(written):,} held-out pictures.")
-    write(run.folder / SCORES, msgspec.json.format(msgspec.json.encode(told)) + b"\n")
-    page = write_report(run)
-    write_card(run, _told(run, told), captioner.model)
-    return [", ".join(f"{name} {value}" for name, value, _ in rows), f"report: {page}"]
+    told = Scored(scores=rows, scored=f"On {len(written):,} held-out pictures.", worst=written[:WORST])
+    page = leave(run, told, lambda: _told(run, told), captioner.model)
+    return [", ".join(f"{name} {value}" for name, value, _ in rows), page]
 
 
 def write_report(run: Run) -> Path:
     """RUN/report.html, at any time of the run."""
-    path = run.folder / SCORES
-    try:
-        told = msgspec.json.decode(path.read_bytes(), type=Scored)
-    except FileNotFoundError:
-        told = Scored(scores=[], scored="")
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}; remove it, and see heedful report {run.folder}") from None
-    return write_page(run, _told(run, told))
+    return write_page(run, _told(run, kept_scores(run.folder, Scored) or Scored(scores=[], scored="")))
 
 
 def _told(run: Run, scored: Scored) -> Told:
@@ -227,4 +241,5 @@ def _told(run: Run, scored: Scored) -> Told:
         sources=[f"pairs of {Path(file).name}" for file in run.recipe.data.train],
         scores=scored.scores,
         scored=scored.scored,
+        sections=sections(scored.worst) if scored.worst else [],
     )

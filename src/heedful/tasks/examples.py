@@ -1,7 +1,7 @@
 """Labelled examples in a run's folder: what classifiers and taggers prepare alike.
 
-There are "tokenizer.json", the tables "train" and "dev" of word numbers, and "spellings", written last, which say that
-everything is there.
+There are "tokenizer.json", the tables "train" and "dev" of word numbers, "kept.json" with what else is known of them,
+and "spellings", written last, which say that everything is there.
 """
 
 from __future__ import annotations
@@ -9,14 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from ..config import Recipe
 from ..data.shards import key_of
 from ..data.spelled import Spelled, Words, open_spellings, save_spellings
 from ..data.table import Table
 from ..data.texts import READ_FOR_TOKENIZER, kept_tokenizer
+from ..errors import UserError
 from ..text.tokenizer import Tokenizer, train_tokenizer
+from .closing import write
 
+Known = TypeVar("Known")
 TABLES = ("train", "dev", "spellings")
 
 
@@ -48,9 +54,19 @@ def tokenizer_for(recipe: Recipe, folder: Path, key: str, start: Tokenizer | Non
     return kept_tokenizer(folder, key, lambda: train_tokenizer(some, chosen.kind, size, chosen.lowercase, chosen.cut))
 
 
-def finish(recipe: Recipe, folder: Path, key: str, words: Words) -> None:
-    """Write the spellings of the words that the tables number."""
+def finish(recipe: Recipe, folder: Path, key: str, words: Words, kept: msgspec.Struct) -> None:
+    """Write what is known of the examples, and the spellings of the words that their tables number."""
+    write(folder / "kept.json", msgspec.json.encode(kept))
     save_spellings(folder / "spellings.safetensors", words.spellings(recipe.tokenizer, recipe.seed), key)
+
+
+def read_kept(folder: Path, kind: type[Known]) -> Known:
+    """What `finish` was given."""
+    path = folder / "kept.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {error}; begin the run again") from None
 
 
 def opened(folder: Path, name: str, recipe: Recipe) -> Spelled:

@@ -9,13 +9,12 @@ import msgspec
 
 from ...data.gallery import NETWORKS
 from ...errors import UserError
-from ...look.render import Section
 from ...train.run import Run
 from ..closing import Told, finished, kept_scores, leave, write_page
 from ..evaluated import Evaluated
 from .asker import Asker, load
 from .examples import Example, read_examples, read_parts
-from .judging import evaluated, judge, sections
+from .judging import Mistakes, evaluated, judge, mistakes, sections
 
 MOST = 5000  # validation questions scored at the end
 
@@ -25,6 +24,7 @@ class Scored(msgspec.Struct, kw_only=True):
 
     scored: str
     rows: list[tuple[str, str, str]]
+    mistakes: Mistakes | None = None
 
 
 def farewell(run: Path) -> str:
@@ -32,12 +32,12 @@ def farewell(run: Path) -> str:
     return f'ask with: heedful ask -m {run} PICTURE "QUESTION"'
 
 
-def evaluate(asker: Asker, files: Sequence[Path]) -> Evaluated:
-    """Scores on files of questions with answers."""
+def evaluate(asker: Asker, files: Sequence[Path], features: Path | None = None) -> Evaluated:
+    """Scores on files of questions with answers; `features` as in `Asker.ask_many`."""
     examples = [one for file in files for one in read_examples(file, asker.fields, asker.answers.several)]
     if not examples:
         raise UserError(f"{', '.join(map(str, files))}: no questions")
-    return evaluated(asker, judge(asker, examples), ", ".join(file.name for file in files))
+    return evaluated(asker, judge(asker, examples, features), ", ".join(file.name for file in files))
 
 
 def close(run: Run) -> list[str]:
@@ -47,15 +47,15 @@ def close(run: Run) -> list[str]:
     tests = [one for file in recipe.data.test for one in read_examples(Path(file), recipe.data.fields, _several(run))]
     if tests:
         parts.append(("test", tests))
-    found, own = [], []
+    found = []
     named = recipe.pictures.features
     features = Path(named) if named is not None and named not in NETWORKS else None
     for name, examples in parts:
         judged = judge(asker, examples, features)
         one = evaluated(asker, judged, name)
-        found.append(Scored(scored=one.scored, rows=[(f"{label}, {name}", *rest) for label, *rest in one.scores]))  # type: ignore[misc]
-        own += sections(judged, asker.answers) if len(parts) == 1 or name == "test" else []
-    page = leave(run, found, lambda: _told(run, found, own), asker.model)
+        rows = [(f"{label}, {name}", score, note) for label, score, note in one.scores]
+        found.append(Scored(scored=one.scored, rows=rows, mistakes=mistakes(judged, asker.answers)))
+    page = leave(run, found, lambda: _told(run, found), asker.model)
     said = [f"{one.rows[0][0]}: {one.rows[0][1]} {one.rows[0][2]}" for one in found]
     return [*said, page]
 
@@ -69,7 +69,7 @@ def write_report(run: Run) -> Path:
     return write_page(run, _told(run, kept_scores(run.folder, list[Scored]) or []))
 
 
-def _told(run: Run, found: Sequence[Scored], own: Sequence[Section] = ()) -> Told:
+def _told(run: Run, found: Sequence[Scored]) -> Told:
     lines = _lines(run.data / "answers.json")
     return Told(
         lead="A model that answers questions about pictures." if finished(run) else "A model in training.",
@@ -85,7 +85,7 @@ def _told(run: Run, found: Sequence[Scored], own: Sequence[Section] = ()) -> Tol
         scores=[row for one in found for row in one.rows],
         scored=" ".join(f"{one.scored}." for one in found),
         facts=[(one.rows[0][0], one.rows[0][1], one.rows[0][2]) for one in found],
-        sections=own,
+        sections=[one for last in found[-1:] if last.mistakes for one in sections(last.mistakes)],
     )
 
 

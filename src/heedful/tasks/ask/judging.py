@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 from ...look import render
 from ...look.render import Section
 from ..evaluated import Evaluated
+from ..thumbnails import full_names, thumbnails
 from .asker import Answered, Asker
 from .examples import Answers, Example, credits_of
 
@@ -28,6 +31,26 @@ class Judged(NamedTuple):
     def expected(self) -> str:
         """What most annotators said; the first of them where several are as many."""
         return Counter(self.example.answers).most_common(1)[0][0]
+
+
+class Wrong(Struct, kw_only=True):
+    """A mistake; `known` is whether training had the right answer."""
+
+    pictures: list[str]
+    question: str
+    expected: str
+    known: bool
+    said: str
+    probability: float
+
+
+class Mistakes(Struct, kw_only=True):
+    """What a page shows besides scores: of each answer how often it is right, was said, and which share of the first
+    was found; (right, said, times); and the surest mistakes."""
+
+    answers: list[tuple[str, int, int, float]]
+    confused: list[tuple[str, str, int]]
+    worst: list[Wrong]
 
 
 def judge(asker: Asker, examples: Sequence[Example], features: Path | None = None) -> list[Judged]:
@@ -70,7 +93,11 @@ def evaluated(asker: Asker, judged: Sequence[Judged], of: str) -> Evaluated:
     if unknown:
         rows.append(("unknown", f"{len(unknown):,}", "questions whose answers training had not: counted as wrong"))
     return Evaluated(
-        "Answers about pictures", f"{of}: {len(judged):,} questions", rows, figures, sections(judged, asker.answers)
+        "Answers about pictures",
+        f"{of}: {len(judged):,} questions",
+        rows,
+        figures,
+        sections(mistakes(judged, asker.answers)),
     )
 
 
@@ -86,17 +113,41 @@ def _pairs(judged: Sequence[Judged]) -> Counter[tuple[str, str]]:
     return Counter((one.expected, one.said.answer) for one in judged)
 
 
-def sections(judged: Sequence[Judged], answers: Answers) -> list[Section]:
+def mistakes(judged: Sequence[Judged], answers: Answers) -> Mistakes:
     """By answer, confusions, and the surest mistakes."""
     counts, said = Counter(one.expected for one in judged), Counter(one.said.answer for one in judged)
     right = Counter(one.expected for one in judged if one.credit > 0.5)
-    by_answer = [
-        (word, f"{count:,}", f"{said[word]:,}", f"{right[word] / count:.1%}")
-        for word, count in counts.most_common(SHOWN)
-    ]
-    mixed = [(a, b, f"{n:,}") for (a, b), n in _pairs(judged).most_common() if a != b][:SHOWN]
-    wrong = sorted((one for one in judged if one.credit == 0), key=lambda one: -one.said.probability)[:SHOWN]
-    shown = [_row(one, one.expected in answers.number) for one in wrong]
+    wrong = sorted((one for one in judged if one.credit == 0), key=lambda one: -one.said.probability)
+    return Mistakes(
+        answers=[(word, n, said[word], right[word] / n) for word, n in counts.most_common(SHOWN)],
+        confused=[(a, b, n) for (a, b), n in _pairs(judged).most_common() if a != b][:SHOWN],
+        worst=[
+            Wrong(
+                pictures=full_names(one.example.pictures),
+                question=one.example.question,
+                expected=one.expected,
+                known=one.expected in answers.number,
+                said=one.said.answer,
+                probability=one.said.probability,
+            )
+            for one in _spread(wrong)
+        ],
+    )
+
+
+def _spread(wrong: Sequence[Judged]) -> list[Judged]:
+    """Some of the mistakes, from the first: one of each question, then a second of each, and so on."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for place, one in enumerate(wrong):
+        turns.append((seen[one.example.question], place))
+        seen[one.example.question] += 1
+    return [wrong[place] for _, place in sorted(turns)[:SHOWN]]
+
+
+def sections(found: Mistakes) -> list[Section]:
+    """The same for a page, with the pictures."""
+    by_answer = [(word, f"{count:,}", f"{said:,}", f"{share:.1%}") for word, count, said, share in found.answers]
     numbers = ("text", "number", "number", "number")
     parts: list[Section] = [
         Section(
@@ -104,20 +155,19 @@ def sections(judged: Sequence[Judged], answers: Answers) -> list[Section]:
             (render.table(("Answer", "Right", "Said", "Found"), by_answer, numbers),),
         )
     ]  # fmt: skip
-    if mixed:
-        table = render.table(("Right", "Said", "Times"), mixed, ("text", "text", "number"))
+    if found.confused:
+        rows = [(a, b, f"{count:,}") for a, b, count in found.confused]
+        table = render.table(("Right", "Said", "Times"), rows, ("text", "text", "number"))
         parts.append(Section("What is confused with what", "The commonest mistakes.", (table,)))
-    if shown:
+    if found.worst:
         head = ("Picture", "Question", "Right", "Said", "Probability")
-        parts.append(Section("The surest mistakes", "Wrong, and sure of it.", (render.table(head, shown),)))
+        table = render.table(head, [_row(one) for one in found.worst])
+        parts.append(
+            Section("The surest mistakes", "Wrong, and sure of it; of as many questions as there are.", (table,))
+        )
     return parts
 
 
-def _row(one: Judged, known: bool) -> tuple[str, ...]:
-    pictures = ", ".join(_short(picture.name) for picture in one.example.pictures)
-    expected = one.expected if known else f"{one.expected} (not in training)"
-    return pictures, one.example.question, expected, one.said.answer, f"{one.said.probability:.1%}"
-
-
-def _short(name: str) -> str:
-    return name.rsplit("/", 1)[-1]
+def _row(one: Wrong) -> tuple[str, ...]:
+    expected = one.expected if one.known else f"{one.expected} (not in training)"
+    return thumbnails(one.pictures), one.question, expected, one.said, f"{one.probability:.1%}"

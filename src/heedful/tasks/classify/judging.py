@@ -17,8 +17,9 @@ from ...measure.labels import Bin, Rates
 from ...train.run import Run
 from ..closing import Told, finished, kept_scores, leave, write_page
 from ..evaluated import Evaluated
+from ..examples import read_kept
 from .classifier import Classifier, load
-from .preparing import labels_of, read_kept, reread_examples
+from .preparing import Kept, labels_of, reread_examples
 
 WORST = 20  # errors that are shown
 
@@ -176,7 +177,7 @@ def farewell(run: Path) -> str:
 
 
 def _told(run: Run, found: Sequence[Judged]) -> Told:
-    kept, data = read_kept(run.data), run.recipe.data
+    kept, data = read_kept(run.data, Kept), run.recipe.data
     last = found[-1:]  # the test, if there is one
     what = {"one": "one of {} labels", "several": "labels, of {}", "number": "a number"}[kept.kind]
     counts = [(f"label {label}", f"{count:,}") for label, count in zip(kept.labels, kept.counts, strict=True)]

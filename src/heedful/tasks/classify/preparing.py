@@ -21,7 +21,7 @@ from ...model.plan import Tokens
 from ...train.run import require_memory
 from ..beginning import keep_start, located, look, planned, settled, vocabulary
 from ..closing import write
-from ..examples import finish, key_for, made, tokenizer_for, told
+from ..examples import finish, key_for, made, read_kept, tokenizer_for, told
 
 METRICS = {
     "one": ("loss", "accuracy", "f1"),
@@ -105,7 +105,7 @@ def prepare(recipe: Recipe, folder: Path) -> list[str]:
     data = recipe.data
     key = key_for(recipe, start, fields=data.fields, labels=data.labels, until=data.label_until)
     if made(folder, key):
-        return [*said, *told(read_kept(folder).notes)]
+        return [*said, *told(read_kept(folder, Kept).notes)]
     read = lambda files: [example for file in files for example in read_examples(Path(file), data)]
     where = ", ".join(data.train)
     found = parts(
@@ -121,8 +121,7 @@ def prepare(recipe: Recipe, folder: Path) -> list[str]:
     if cut:
         kept.notes.append((f"cut after data.longest = {data.longest} tokens", f"{cut:,}"))
     write_examples(folder / "dev.jsonl", found.dev)
-    write(folder / "kept.json", msgspec.json.encode(kept))
-    finish(recipe, folder, key, words)
+    finish(recipe, folder, key, words, kept)
     return [*said, *told(kept.notes)]
 
 
@@ -209,12 +208,3 @@ def reread_examples(path: Path) -> list[Example]:
         raise UserError(f"{path}: {error}; begin the run again") from None
     several = lambda answer: tuple(answer) if isinstance(answer, list) else answer
     return [Example(tuple(line.texts), several(line.answer), line.where) for line in lines]
-
-
-def read_kept(folder: Path) -> Kept:
-    """The `Kept` of a run's data."""
-    path = folder / "kept.json"
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Kept)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}; begin the run again") from None

@@ -9,7 +9,7 @@ import msgspec
 from ...data.captioned import split_captioned
 from ...train.run import Run
 from ..closing import Told, finished, kept_scores, leave, write_page
-from .evaluating import found_in, rows
+from .evaluating import Miss, found_in, misses, rows, sections
 from .matcher import load
 
 MOST = 2000  # pairs of a list that are searched at the end of a run
@@ -20,6 +20,7 @@ class Scored(msgspec.Struct, kw_only=True):
 
     scores: list[tuple[str, str, str]]
     scored: str
+    worst: list[Miss] = []
 
 
 def close(run: Run) -> list[str]:
@@ -29,7 +30,12 @@ def close(run: Run) -> list[str]:
     data = run.recipe.data
     names = [Path(file).name for file in data.dev] if data.dev else ["held out"]
     found = [found_in(matcher, name, pool[:MOST]) for name, pool in zip(names, pools, strict=True)]
-    told = Scored(scores=rows(found), scored=f"On {sum(one.captions for one in found):,} held-out pairs.")
+    captions = sum(one.captions for one, _ in found)
+    told = Scored(
+        scores=rows([one for one, _ in found]),
+        scored=f"On {captions:,} held-out pairs.",
+        worst=misses([worst for _, worst in found]),
+    )
     page = leave(run, told, lambda: _told(run, told), matcher.model)
     best = [f"{metric} {score} ({note})" for metric, score, note in told.scores if metric.endswith("recall at 10")][:2]
     return [*best, page]
@@ -55,4 +61,5 @@ def _told(run: Run, scored: Scored) -> Told:
         sources=[f"pairs of {Path(file).name}" for file in data.train],
         scores=scored.scores,
         scored=scored.scored,
+        sections=sections(scored.worst),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,17 +13,30 @@ import torch
 
 from ...data.captioned import Captioned, read_captioned
 from ...data.gallery import unique
+from ...look import render
+from ...look.render import Section
 from ...measure.retrieval import chance, first_right, retrieval
 from ...model.embeddings import TokenInput
 from ...model.layout import Layout
 from ...model.model import Model
 from ..evaluated import Evaluated
+from ..thumbnails import full_names, thumbnails
 from .batches import Pairs
 from .matcher import LOOKED, Encoded, Matcher, encode, ordered, ranked
 
 Ids = npt.NDArray[np.int64]
 QUICK = 1000  # pairs of a list that a validation ranks; without likeness every pair must be looked at, so fewer
 SLOW = 50
+SHOWN = 20  # captions of a page
+
+
+class Miss(NamedTuple):
+    """A caption whose right picture came as the `rank`-th, and the picture that came first."""
+
+    caption: str
+    right: str
+    found: str
+    rank: int
 
 
 class Found(NamedTuple):
@@ -36,17 +50,18 @@ class Found(NamedTuple):
     chance: tuple[float, float]
 
 
-def search(
-    model: Model, texts: Encoded, pictures: Encoded, groups: tuple[Ids, Ids], name: str, looked: int = LOOKED
-) -> Found:
-    """Every caption looks for its picture and every picture for a caption; `groups` of both say who belongs to whom."""
+def both_ways(model: Model, texts: Encoded, pictures: Encoded, looked: int = LOOKED) -> tuple[Ids, Ids]:
+    """The pictures [captions, pictures] for every caption and the captions for every picture, best first."""
+    return ordered(*ranked(model, texts, pictures, looked)), ordered(*ranked(model, pictures, texts, looked))
+
+
+def judged(orders: tuple[Ids, Ids], groups: tuple[Ids, Ids], name: str) -> tuple[Found, Ids]:
+    """How well the right ones were found, where `groups` of both say who belongs to whom; and each caption's rank."""
     right = groups[0][:, None] == groups[1][None, :]
-    both = [
-        dict(retrieval(first_right(ordered(*ranked(model, queries, candidates, looked)), own)))
-        for queries, candidates, own in ((texts, pictures, right), (pictures, texts, right.T))
-    ]
-    by_chance = chance(len(pictures), right.sum(1).mean()), chance(len(texts), right.sum(0).mean())
-    return Found(name, len(pictures), len(texts), both[0], both[1], by_chance)
+    captions, pictures = right.shape
+    ranks = first_right(orders[0], right), first_right(orders[1], right.T)
+    by_chance = chance(pictures, right.sum(1).mean()), chance(captions, right.sum(0).mean())
+    return Found(name, pictures, captions, *map(retrieval, ranks), by_chance), ranks[0]
 
 
 @torch.no_grad()
@@ -59,7 +74,7 @@ def quick_recall(model: Model, pools: Sequence[Pairs]) -> float:
         seen, first_of = np.unique(pairs.part.pictures[some], return_index=True)
         inputs = [pairs.gallery.input(seen[first : first + 256], pairs.device) for first in range(0, len(seen), 256)]
         groups = pairs.part.groups[some], pairs.part.groups[some[first_of]]
-        pool = search(model, texts, encode(model, "picture", inputs), groups, "", 0)
+        pool, _ = judged(both_ways(model, texts, encode(model, "picture", inputs), 0), groups, "")
         found += [pool.to_picture["recall at 10"], pool.to_caption["recall at 10"]]
     return sum(found) / len(found) / 100
 
@@ -69,27 +84,55 @@ def _texts(pairs: Pairs, examples: Ids) -> TokenInput:
     return TokenInput(torch.from_numpy(ids).to(pairs.device), Layout.packed(lengths, pairs.device))
 
 
-def found_in(matcher: Matcher, name: str, pairs: Sequence[Captioned]) -> Found:
-    """The search among the pictures and captions of some pairs."""
+def found_in(
+    matcher: Matcher, name: str, pairs: Sequence[Captioned], features: Path | None = None
+) -> tuple[Found, list[Miss]]:
+    """The search among the pictures and captions of some pairs, and the captions it did worst with."""
     each, numbers = unique([pair.picture for pair in pairs])
     known: dict[str, int] = {}
     groups = np.array([known.setdefault(pair.group, len(known)) for pair in pairs])
     first = np.unique(numbers, return_index=True)[1]
-    shown = matcher.gallery(matcher.look(each), [one.name for one in each])
+    shown = matcher.gallery(matcher.look(each, features), [one.name for one in each])
     texts = matcher.captions([pair.caption for pair in pairs])
     with torch.no_grad():
-        return search(matcher.model, texts.encoded, shown.encoded, (groups, groups[first]), name)
+        orders = both_ways(matcher.model, texts.encoded, shown.encoded)
+    found, ranks = judged(orders, (groups, groups[first]), name)
+    names = full_names(each)
+    worst = [
+        Miss(pairs[query].caption, names[numbers[query]], names[orders[0][query, 0]], int(ranks[query]))
+        for query in np.argsort(-ranks, kind="stable")[:SHOWN].tolist()
+        if ranks[query] > 1
+    ]
+    return found, worst
 
 
-def evaluate(matcher: Matcher, files: Sequence[Path]) -> Evaluated:
-    """Recall at 1, 5 and 10 both ways for each file, and their means."""
-    found = [found_in(matcher, file.name, read_captioned(file, matcher.fields)) for file in files]
+def misses(pools: Sequence[list[Miss]]) -> list[Miss]:
+    """The worst of several pools, in turn."""
+    return [one for some in itertools.zip_longest(*pools) for one in some if one is not None][:SHOWN]
+
+
+def sections(worst: Sequence[Miss]) -> list[Section]:
+    """The captions that found their picture last, for a page."""
+    if not worst:
+        return []
+    rows = [(one.caption, thumbnails([one.right]), thumbnails([one.found]), f"{one.rank:,}") for one in worst]
+    table = render.table(("Caption", "Its picture", "Came first", "Rank"), rows, ("text", "text", "text", "number"))
+    return [
+        Section("What was found last", "Captions whose own picture came late, and the one that came first.", (table,))
+    ]
+
+
+def evaluate(matcher: Matcher, files: Sequence[Path], features: Path | None = None) -> Evaluated:
+    """Recall at 1, 5 and 10 both ways for each file, and their means; `features` as in `Matcher.pictures`."""
+    searched = [found_in(matcher, file.name, read_captioned(file, matcher.fields), features) for file in files]
+    found = [one for one, _ in searched]
     return Evaluated(
         title="Pictures and texts that belong together",
         scored=" ".join(f"{one.name}: {one.captions:,} captions, {one.pictures:,} pictures." for one in found[:3])
         + (f" And {len(found) - 3} files more." if len(found) > 3 else ""),
         scores=rows(found),
         figures={"files": [one._asdict() for one in found], **means(found)},
+        sections=sections(misses([worst for _, worst in searched])),
     )
 
 

@@ -18,7 +18,8 @@ from ...measure.labels import Rates
 from ...train.run import Run
 from ..closing import Told, finished, kept_scores, leave, write_page
 from ..evaluated import Evaluated
-from .preparing import read_kept
+from ..examples import read_kept
+from .preparing import Kept
 from .tagger import Tagger, load
 
 WORST = 20  # sentences that are shown
@@ -158,7 +159,7 @@ def farewell(run: Path) -> str:
 
 
 def _told(run: Run, found: Sequence[Judged]) -> Told:
-    kept, data = read_kept(run.data), run.recipe.data
+    kept, data = read_kept(run.data, Kept), run.recipe.data
     what = "entities" if kept.entities else "labels"
     files = ", ".join(Path(file).name for file in data.train)
     return Told(

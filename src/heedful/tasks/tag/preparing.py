@@ -19,7 +19,7 @@ from ...model.plan import Plan
 from ...train.run import require_memory
 from ..beginning import keep_start, located, look, planned, settled, vocabulary
 from ..closing import write
-from ..examples import finish, key_for, made, tokenizer_for, told
+from ..examples import finish, key_for, made, read_kept, tokenizer_for, told
 
 METRICS = ("loss", "accuracy", "f1")
 # How a word is written, which lower-casing and cutting into pieces would hide: the segment of all of its pieces.
@@ -92,7 +92,7 @@ def prepare(recipe: Recipe, folder: Path) -> list[str]:
     data = recipe.data
     key = key_for(recipe, start, fields=data.fields)
     if made(folder, key):
-        return [*said, *told(read_kept(folder).notes)]
+        return [*said, *told(read_kept(folder, Kept).notes)]
     read = lambda files: [sentence for file in files for sentence in read_sentences(Path(file), data.fields)]
     # Short sentences recur in any news text ("RESULTS"): those of the dev files stay in training, as is the custom.
     where = ", ".join(data.train)
@@ -111,8 +111,7 @@ def prepare(recipe: Recipe, folder: Path) -> list[str]:
     if windows:
         kept.notes.append((f"cut in windows of data.longest = {data.longest} tokens", f"{windows:,}"))
     write_sentences(folder / "dev.jsonl", found.dev)
-    write(folder / "kept.json", msgspec.json.encode(kept))
-    finish(recipe, folder, key, words)
+    finish(recipe, folder, key, words, kept)
     return [*said, *told(kept.notes)]
 
 
@@ -191,12 +190,3 @@ def write_sentences(path: Path, sentences: Iterable[Sentence]) -> None:
     """Sentences as JSONL, to be scored when the run is finished."""
     lines = (msgspec.json.encode({"words": one.words, "labels": one.labels}) + b"\n" for one in sentences)
     write(path, b"".join(lines))
-
-
-def read_kept(folder: Path) -> Kept:
-    """The `Kept` of a run's data."""
-    path = folder / "kept.json"
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Kept)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}; begin the run again") from None

@@ -23,10 +23,10 @@ from ...text.ragged import offsets
 from ...text.tokenizer import Tokenizer
 from ...train.validation import Validation
 from ..beginning import plan_of_start, start_with
-from ..examples import opened
+from ..examples import opened, read_kept
 from ..finding import save_model
 from ..learning import Batch, Learning
-from .preparing import Kept, read_kept, trunk
+from .preparing import Kept, trunk
 
 VALIDATION_TOKENS = 8192
 HEAD = "label"
@@ -41,7 +41,7 @@ def plan_for(recipe: Recipe, vocab: int, kept: Kept, start: Plan | None = None) 
 
 def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
     """Model and data; see `runs.Trained`."""
-    kept, tokenizer = read_kept(folder), Tokenizer.load(folder / "tokenizer.json")
+    kept, tokenizer = read_kept(folder, Kept), Tokenizer.load(folder / "tokenizer.json")
     model = Model(plan_for(recipe, tokenizer.vocab_size, kept, plan_of_start(recipe, folder)), recipe.seed)
     start_with(model, recipe, folder)
     train, dev = opened(folder, "train", recipe), opened(folder, "dev", recipe)
