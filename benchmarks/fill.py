@@ -3,8 +3,8 @@
     python benchmarks/fill.py [--data DIR] [--steps 20]
 
 "ready" trains on batches that lie ready, as the core's benchmark does; "fill" makes each of the same batches first, as
-a run does: rows of the epoch, hidden words, packing. In turn, in one process on one thread; tokens that are read for each
-second of CPU, medians over steps. The vocabulary is 8,000.
+a run does: rows of the epoch, hidden words, packing. In turn, in one process on one thread; tokens that are read for
+each second of CPU, medians over steps. The vocabulary is 8,000.
 """
 
 from __future__ import annotations
