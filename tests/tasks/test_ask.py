@@ -194,6 +194,12 @@ def test_features_of_the_users_own(tmp_path: Path) -> None:
         asker.ask_many([("p0", "is it large")], features=tmp_path / "other.npz")
 
 
+def test_patches_have_no_features(folder: Path, tmp_path: Path) -> None:
+    command = ("evaluate", str(folder / "dev.jsonl"), "-m", str(folder / "run"), "--features", str(tmp_path / "f.npz"))
+    with pytest.raises(UserError, match=r"f\.npz: the model sees pictures as patches and reads no features"):
+        app(command, standalone_mode=False)
+
+
 def test_learned_positions_are_enough(folder: Path, tmp_path: Path) -> None:
     given = [*settings(folder / "train.jsonl", folder / "dev.jsonl", 1), "model.picture_capacity=4"]
     with pytest.raises(UserError, match="picture_capacity = 4 positions; 5 patches are shown"):

@@ -100,7 +100,7 @@ def trained(recipe: Recipe, texts: Sequence[str], tags: tuple[str, ...]) -> Toke
     """A tokenizer of these texts as the recipe says."""
     chosen = recipe.tokenizer
     assert chosen.size is not None, "the recipe is completed before data is prepared"
-    return train_tokenizer(texts, chosen.kind, chosen.size, chosen.lowercase, chosen.digits, tags)
+    return train_tokenizer(texts, chosen.kind, chosen.size, chosen.lowercase, chosen.cut, tags)
 
 
 def _table(pairs: list[Captioned], pictures: Ids, pools: list[int], tokenizer: Tokenizer, longest: int) -> Table:

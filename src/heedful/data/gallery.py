@@ -122,8 +122,10 @@ def look_at(
     sight: Sight, references: Sequence[Reference], features: Path | None = None, folder: Path | None = None
 ) -> Gallery:
     """A gallery as a finished model sees it, in memory, or its pixels in `folder`; UserError for features of another
-    encoder than its own."""
+    encoder than its own, or of any where it sees patches."""
     if sight.encoder == PATCHES:
+        if features is not None:
+            raise UserError(f"{features}: the model sees pictures as patches and reads no features; leave the file out")
         count = len(references)
         shape = (count, *sight.size, 3)
         array: npt.NDArray[Any] = np.zeros(shape, np.uint8) if folder is None else _on_disk(folder, shape)

@@ -173,7 +173,7 @@ class Matcher:
 
     def look(self, references: Sequence[Reference], features: Path | None = None) -> Gallery:
         """Pictures as the model sees them, in the order given."""
-        file = None if self.sight.encoder == PATCHES else features or self.features
+        file = features or self.features
         found = list(references) if file is not None else found_all(references, Pictures())
         return look_at(self.sight, found, file)
 
