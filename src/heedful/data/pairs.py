@@ -110,4 +110,4 @@ def _trained(recipe: Recipe, pairs: Sequence[Pair]) -> Tokenizer:
     chosen = recipe.tokenizer
     assert chosen.size is not None, "the recipe is completed before data is prepared"
     texts = dict.fromkeys(chain.from_iterable((pair.first, pair.second) for pair in pairs))
-    return train_tokenizer(texts, chosen.kind, chosen.size, chosen.lowercase, chosen.digits)
+    return train_tokenizer(texts, chosen.kind, chosen.size, chosen.lowercase, chosen.cut)

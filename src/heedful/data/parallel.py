@@ -150,7 +150,7 @@ def _tokenizers(recipe: Recipe, folder: Path, key: str, corpora: Callable[[], li
         tags = recipe.data.tags if side != "target" else ()
         lines = _training_text(corpora(), side)
         sides[side] = train_tokenizer(
-            lines, chosen.kind, chosen.size, chosen.lowercase, chosen.digits, list(dict.fromkeys(tags)),
+            lines, chosen.kind, chosen.size, chosen.lowercase, chosen.cut, list(dict.fromkeys(tags)),
             chosen.placeholders,
         )  # fmt: skip
     tokenizers = {side: sides.get(side) or sides["joint"] for side in SIDES}
