@@ -112,6 +112,11 @@ def test_log_scale_is_logarithmic():
     assert points[1][1] - points[0][1] == pytest.approx(points[2][1] - points[1][1], abs=0.2)
 
 
+def test_a_log_scale_within_a_decade_has_ticks():
+    svg = curve_svg([Series("a", [(1, 4.2), (2, 9.1)])], x_label="x", y_label="y", scale="log")
+    assert {"5", "6", "7", "8", "9"} <= {text.text for text in tree(svg).iter("text")}
+
+
 @pytest.mark.parametrize("scale", ["linear", "log"])
 def test_what_cannot_be_drawn_interrupts_the_line(scale):
     for hole in (math.nan, math.inf, -math.inf):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from heedful.measure.retrieval import chance, first_right, ranks, retrieval, scores
+from heedful.measure.retrieval import chance, first_right, found_last, ranks, retrieval, scores
 
 
 def test_against_sorting() -> None:
@@ -26,6 +26,16 @@ def test_what_says_the_same_is_no_rival() -> None:
     answers = vectors[[1, 0, 2, 3]]  # the first two are exchanged
     assert ranks(vectors, answers, np.array([[0, 5], [1, 6], [2, 7], [3, 8]])).tolist() == [4, 4, 1, 1]
     assert ranks(vectors, answers, np.array([[0, 5], [1, 5], [2, 7], [3, 8]])).tolist() == [3, 3, 1, 1]
+
+
+def test_what_is_found_last() -> None:
+    """The third and fourth say the same; the second's answer is behind two rivals, of which the fourth comes first."""
+    queries = np.eye(4, dtype=np.float32)
+    answers = np.array([[1, 0, 0, 0], [0, 0.1, 0, 0], [0, 0.2, 0.5, 1], [0, 0.3, 1, 0.5]], np.float32)
+    groups = np.array([[0], [1], [2], [2]])
+    assert found_last(queries, answers, groups, 5) == [(1, 3, 3)]
+    assert found_last(queries, answers, groups, 0) == []
+    assert found_last(np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32), np.arange(3)[:, None], 5) == []
 
 
 def test_vectors_all_alike_find_nothing() -> None:

@@ -106,6 +106,9 @@ def test_evaluate_on_files(trained: Path, tmp_path: Path) -> None:
     assert found.figures["pairs"] == 50
     assert found.figures["recall10_there"] > 0.8
     assert "recall at 10" in found.text
+    worst = found.figures["worst"]
+    assert ("What was found last" in found.page) == bool(worst)
+    assert all(one["rank"] > 1 and one["found"] != one["partner"] for one in worst)
     (tmp_path / "b.tsv").write_text("")
     with pytest.raises(UserError, match="no pairs"):
         finding.evaluate(trained, [tmp_path / "b.tsv"])

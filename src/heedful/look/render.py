@@ -17,6 +17,7 @@ from typing import Literal
 
 from .style import COLOURS, PAGE, PICTURE
 
+FEWEST_TICKS = 3
 DASHES = ("", "7 4", "2 4", "10 4 2 4", "4 2", "1 5")
 HUGE = 1e300  # beyond it bounds and ticks would overflow; such a value is drawn as little as an infinite one
 Align = Literal["text", "number"]
@@ -319,7 +320,9 @@ def ticks(low: float, high: float, about: int) -> list[float]:
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten inside the bounds, or only the powers where there are many."""
+    """1, 2 and 5 times powers of ten inside the bounds, or only the powers where there are many; where there are too
+    few, round values evenly apart."""
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     factors = (1, 2, 5) if len(exponents) <= 4 else (1,)
-    return [tick for e in exponents for f in factors if low <= (tick := float(f"{f}e{e}")) <= high]
+    found = [tick for e in exponents for f in factors if low <= (tick := float(f"{f}e{e}")) <= high]
+    return found if len(found) >= FEWEST_TICKS else ticks(low, high, 5)

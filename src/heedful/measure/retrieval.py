@@ -28,6 +28,15 @@ def ranks(queries: Vectors, answers: Vectors, groups: Ids) -> Ids:
     return np.concatenate(rows) if rows else np.zeros(0, np.int64)
 
 
+def found_last(queries: Vectors, answers: Vectors, groups: Ids, most: int) -> list[tuple[int, int, int]]:
+    """The queries whose answers came last, at most so many: (query, the rival that came first, the answer's rank)."""
+    found = ranks(queries, answers, groups)
+    worst = [query for query in np.argsort(-found, kind="stable")[:most].tolist() if found[query] > 1]
+    rivals = ~(groups[worst, None, :] == groups[None, :, :]).any(-1)
+    first = np.where(rivals, queries[worst] @ answers.T, -np.inf).argmax(1)
+    return [(query, int(first[place]), int(found[query])) for place, query in enumerate(worst)]
+
+
 def first_right(order: Ids, right: npt.NDArray[np.bool_]) -> Ids:
     """The rank [queries], from 1, of each query's best right candidate; `order` [queries, candidates] is best first.
 

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from ...data.pairs import Pair, groups_of, read_pairs, read_parts
 from ...errors import UserError
-from ...measure.retrieval import KS, scores
+from ...look import render
+from ...look.render import Section
+from ...measure.retrieval import KS, found_last, scores
 from ...train.run import Run
 from ..closing import Measured, Told, finished, kept_scores, leave, write_page
 from ..evaluated import Evaluated
 from .embedder import Embedder, load
 
+SHOWN = 20  # pairs of a page
 WAYS = {"there": "the second text by the first", "back": "the first text by the second"}
 
 
@@ -22,18 +25,31 @@ def evaluate(embedder: Embedder, files: Sequence[Path]) -> Evaluated:
     if not pairs:
         raise UserError(f"{', '.join(map(str, files))}: no pairs in it to evaluate on")
     found = _measured(embedder, pairs, ", ".join(file.name for file in files))
-    return Evaluated("Vectors of texts, evaluated", found.scored, found.scores, found.figures)
+    return Evaluated("Vectors of texts, evaluated", found.scored, found.scores, found.figures, _sections(found))
 
 
 def _measured(embedder: Embedder, pairs: Sequence[Pair], name: str) -> Measured:
     first, second = (embedder.embed([pair[side] for pair in pairs]) for side in (0, 1))
-    figures = scores(first, second, groups_of(pairs))
-    rows = []
+    groups, rows = groups_of(pairs), []
+    figures = scores(first, second, groups)
+    worst = [
+        {"text": pairs[query][0], "partner": pairs[query][1], "found": pairs[other][1], "rank": rank}
+        for query, other, rank in found_last(first, second, groups, SHOWN)
+    ]
     for way, what in WAYS.items():
         rows += [(f"recall at {most}", f"{figures[f'recall{most}_{way}']:.1%}", what) for most in KS]
         rows.append(("MRR", f"{figures[f'mrr_{way}']:.3f}", f"mean of 1 / rank of {what}"))
     scored = f"On {name}: {len(pairs):,} pairs, each looked for among all."
-    return Measured(scored=scored, scores=rows, figures={**figures, "pairs": len(pairs)})
+    return Measured(scored=scored, scores=rows, figures={**figures, "pairs": len(pairs), "worst": worst})
+
+
+def _sections(found: Measured) -> list[Section]:
+    """The pairs that were found last, for a page."""
+    rows = [(one["text"], one["partner"], one["found"], f"{one['rank']:,}") for one in found.figures.get("worst", ())]
+    if not rows:
+        return []
+    table = render.table(("Text", "Its partner", "Came first", "Rank"), rows, ("text", "text", "text", "number"))
+    return [Section("What was found last", "Texts whose partner came late, and the one that came first.", (table,))]
 
 
 def close(run: Run) -> list[str]:
@@ -72,4 +88,5 @@ def _told(run: Run) -> Told:
         sources=[f"training: {', '.join(Path(file).name for file in data.train)}"],
         scores=[row for one in found for row in one.scores],
         scored=" ".join(one.scored for one in found),
+        sections=[one for last in found[-1:] for one in _sections(last)],
     )

@@ -72,7 +72,7 @@ def _told(run: Run) -> Told:
             f"It reads at most {data.longest} tokens at once: of a longer text those around the mask.",
             "It repeats what its data holds, mistakes and prejudice included.",
         ],
-        facts=[(name, score, one.scored) for one in found[:1] for name, score, _ in one.scores],
+        facts=[row for one in found[:1] for row in one.scores],
         sources=[f"training: {', '.join(Path(file).name for file in data.train)}"],
         scores=[row for one in found for row in one.scores],
         scored=" ".join(one.scored for one in found),
