@@ -112,6 +112,16 @@ def test_log_scale_is_logarithmic():
     assert points[1][1] - points[0][1] == pytest.approx(points[2][1] - points[1][1], abs=0.2)
 
 
+def test_small_values_fill_the_height():
+    """A rate that goes from 0 to 0.0005 is no flat line; one that does not move lies in the middle."""
+    points = numbers(lines(curve_svg([Series("a", [(1, 0.0), (2, 5e-4)])], x_label="x", y_label="y"))[0])
+    assert points[0][1] - points[1][1] > 150
+    (_, first), (_, last) = numbers(
+        lines(curve_svg([Series("a", [(1, 3e-4), (2, 3e-4)])], x_label="x", y_label="y"))[0]
+    )
+    assert first == last == pytest.approx((40 + 300 - 46) / 2, abs=1)
+
+
 def test_a_log_scale_within_a_decade_has_ticks():
     svg = curve_svg([Series("a", [(1, 4.2), (2, 9.1)])], x_label="x", y_label="y", scale="log")
     assert {"5", "6", "7", "8", "9"} <= {text.text for text in tree(svg).iter("text")}

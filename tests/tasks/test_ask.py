@@ -195,9 +195,8 @@ def test_features_of_the_users_own(tmp_path: Path) -> None:
 
 
 def test_patches_have_no_features(folder: Path, tmp_path: Path) -> None:
-    command = ("evaluate", str(folder / "dev.jsonl"), "-m", str(folder / "run"), "--features", str(tmp_path / "f.npz"))
     with pytest.raises(UserError, match=r"f\.npz: the model sees pictures as patches and reads no features"):
-        app(command, standalone_mode=False)
+        finding.evaluate(folder / "run", [folder / "dev.jsonl"], features=tmp_path / "f.npz")
 
 
 def test_learned_positions_are_enough(folder: Path, tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def recipe(folder: Path, seed: int, limit: float) -> Recipe:
             tags=TARGETS,
         ),
         # A vocabulary that holds nearly every word whole: a name is then learned as one thing.
-        tokenizer=Tokenizer(kind="bpe", size=2600, digits=True),
+        tokenizer=Tokenizer(kind="bpe", size=2600, cut="digits"),
         model={
             "preset": "transformer-tiny",
             "positions": "rotary",

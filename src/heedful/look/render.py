@@ -306,8 +306,11 @@ def _spread(low: float, high: float, scale: str) -> tuple[float, float]:
     """Bounds far enough apart to be told from each other."""
     if scale == "log":
         return (low, high) if high > low * 1.01 else (low / 2, high * 2)
-    margin = max(0.5, abs(high) * 1e-6)
-    return (low, high) if high - low > margin * 1e-3 else (low - margin, high + margin)
+    size = max(abs(low), abs(high))
+    if high - low > size * 1e-6:
+        return low, high
+    margin = max(min(0.5, size / 2), size * 1e-6) or 0.5
+    return low - margin, high + margin
 
 
 def ticks(low: float, high: float, about: int) -> list[float]:

@@ -42,7 +42,7 @@ section{background:var(--card);border:1px solid var(--line);border-radius:14px;p
 .tile{background:var(--card);border:1px solid var(--line);border-radius:14px;padding:16px 18px}
 .tile b{display:block;font-size:30px;line-height:1.15;font-weight:650;letter-spacing:-.02em;
 font-variant-numeric:tabular-nums}
-.tile span{display:block;color:var(--soft);font-size:14px}
+.tile span{display:block;overflow-wrap:anywhere;color:var(--soft);font-size:14px}
 .tile .label{color:var(--ink);font-weight:550;margin-bottom:4px}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:15px;font-variant-numeric:tabular-nums}

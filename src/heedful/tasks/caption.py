@@ -237,7 +237,7 @@ def _told(run: Run, scored: Scored) -> Told:
         what="An encoder-decoder Transformer of {parameters} parameters that writes captions of pictures.",
         use="heedful caption -m MODEL picture.png",
         limits=["It names what it was trained on; of other pictures it writes what is likely, not what is there."],
-        facts=scored.scores[:2],
+        facts=[(name, score, "on held-out pictures") for name, score, _ in scored.scores[:2]],
         sources=[f"pairs of {Path(file).name}" for file in run.recipe.data.train],
         scores=scored.scores,
         scored=scored.scored,
