@@ -2,8 +2,8 @@
 
 Pictures are random pixels of the size the model reads; RUN is a finished run of `heedful train match` with alignment.
 Measured, in CPU seconds of one thread, medians of five: reading pictures into vectors, once; a caption against all
-vectors, where none is looked at again; a caption and each picture by co-attention (all pairs), with both streams run only
-from where they meet, and anew for every pair.
+vectors, where none is looked at again; a caption and each picture by co-attention (all pairs), with both streams run
+only from where they meet, and anew for every pair.
 """
 
 from __future__ import annotations
