@@ -104,7 +104,7 @@ def main() -> None:
         tried[peak] = {"rate": peak, "CPU seconds": round(seconds, 1), **measured(embedder, given.pairs)}
     figures["averages"] = max(tried.values(), key=lambda one: one["dev"]["recall"])
     print(json.dumps(figures, indent=1))
-    print(write(f"recipe-{given.recipe.stem}", figures))
+    print(write("embed", figures))
 
 
 if __name__ == "__main__":

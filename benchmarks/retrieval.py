@@ -1,7 +1,7 @@
 """How fast one caption finds its picture among many: python benchmarks/retrieval.py RUN [--pictures 10000].
 
 Pictures are random pixels of the size the model reads; RUN is a finished run of `heedful train match` with alignment.
-Measured, in CPU seconds of one thread, medians of five: reading pictures into vectors, once; a caption against all
+Measured, in CPU seconds of one thread, medians of a few: reading pictures into vectors, once; a caption against all
 vectors, where none is looked at again; a caption and each picture by co-attention (all pairs), with both streams run
 only from where they meet, and anew for every pair.
 """

@@ -4,8 +4,9 @@ Question Answering by Cloze Translation", 2.2, its simplest form).
     python recipes/cloze.py OUT --squad squad/train.json --text lm/wikitext2.train.txt
 
 A name or a number is taken out of a sentence and asked for: what is around it, less some words, with "who", "when",
-"how many" or "what" in its place or in front. The text it is asked about holds the whole sentence. OUT/train.json and,
-of every fiftieth text, OUT/dev.json are in SQuAD's format. Of a SQuAD file only the texts are read, not the questions.
+"how many" or "what" in its place or in front. What the sentence says twice is still in the question. The text it is
+asked about holds the whole sentence. OUT/train.json and, of every fiftieth text, OUT/dev.json are in SQuAD's format. Of
+a SQuAD file only the texts are read, not the questions.
 """
 
 from __future__ import annotations

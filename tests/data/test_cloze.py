@@ -1,4 +1,4 @@
-"""Questions made from plain text: the answer is where it is said to be, and no longer in what is asked."""
+"""Questions made from plain text: the answer is where it is said to be, and what is asked has a gap in its place."""
 
 from __future__ import annotations
 

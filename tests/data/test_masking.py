@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from heedful.data.masking import MASK, MOST_PIECES, Masking
+from heedful.text.pipeline import Cut
 from heedful.text.tokenizer import Kind, Tokenizer, train_tokenizer
 
 TEXT = "the cat's 12 boats, seaworthy: they sat by the unfathomable harbour"
@@ -63,12 +64,14 @@ def test_at_least_one_in_each_row_that_has_text(tokenizer: Tokenizer) -> None:
     assert len(hidden.places) == 200 * len(word)
 
 
-def test_words_are_those_of_the_tokenizer(tokenizer: Tokenizer) -> None:
-    """Letters, digits and signs apart: a full stop after a word is not a part of it."""
+@pytest.mark.parametrize("cut", ["classes", "digits", "spaces"])
+def test_words_are_those_of_the_tokenizer(cut: Cut) -> None:
+    """A full stop after a word is a part of it where only white space cuts; a digit a word where digits stand alone."""
+    tokenizer = train_tokenizer([TEXT] * 3, "bpe", size=360, cut=cut, tags=(MASK,))
     ids, lengths = rows(tokenizer, 1)
     begins = np.flatnonzero(Masking(tokenizer, 0.15).begins(ids, lengths))
     found = [tokenizer.decode(part) for part in np.split(ids, begins)[1:]]
-    expected = [part.strip("▁") for part in tokenizer.words(TEXT)]
+    expected = [part.strip("▁") for part in tokenizer.words(TEXT) if part != "▁"]
     assert [word for word in found if word] == expected
     hidden = Masking(tokenizer, 0.3).hide(np.tile(ids, 50), np.tile(lengths, 50), np.arange(50), epoch=0)
     ends = np.append(begins[1:], len(ids))

@@ -122,6 +122,13 @@ def test_small_values_fill_the_height():
     assert first == last == pytest.approx((40 + 300 - 46) / 2, abs=1)
 
 
+@pytest.mark.parametrize("values", [(1, 1.000002), (1e8, 1e8 + 200), (0, 5e-324), (-3, -3.0001), (7e-5, 7.01e-5)])
+def test_labels_are_all_different(values):
+    svg = curve_svg([Series("a", [(1, values[0]), (2, values[1])])], x_label="x", y_label="y")
+    ends = [text.text for text in tree(svg).iter("text") if text.get("text-anchor") == "end"]
+    assert len(ends) == len(set(ends))
+
+
 def test_a_log_scale_within_a_decade_has_ticks():
     svg = curve_svg([Series("a", [(1, 4.2), (2, 9.1)])], x_label="x", y_label="y", scale="log")
     assert {"5", "6", "7", "8", "9"} <= {text.text for text in tree(svg).iter("text")}

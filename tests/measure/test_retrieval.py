@@ -35,6 +35,7 @@ def test_what_is_found_last() -> None:
     groups = np.array([[0], [1], [2], [2]])
     assert found_last(queries, answers, groups, 5) == [(1, 3, 3)]
     assert found_last(queries, answers, groups, 0) == []
+    assert found_last(queries[:0], answers[:0], groups[:0], 5) == []
     assert found_last(np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32), np.arange(3)[:, None], 5) == []
 
 

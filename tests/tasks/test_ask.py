@@ -195,6 +195,7 @@ def test_features_of_the_users_own(tmp_path: Path) -> None:
 
 
 def test_patches_have_no_features(folder: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "f.npz", encoder=np.array("mine"))
     with pytest.raises(UserError, match=r"f\.npz: the model sees pictures as patches and reads no features"):
         finding.evaluate(folder / "run", [folder / "dev.jsonl"], features=tmp_path / "f.npz")
 

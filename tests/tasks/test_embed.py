@@ -106,9 +106,21 @@ def test_evaluate_on_files(trained: Path, tmp_path: Path) -> None:
     assert found.figures["pairs"] == 50
     assert found.figures["recall10_there"] > 0.8
     assert "recall at 10" in found.text
+    assert ("What was found last" in found.page) == bool(found.figures["worst"])
+
+
+def test_what_is_found_last_is_shown(trained: Path, tmp_path: Path) -> None:
+    """Each text is given the partner of the next one, which comes late."""
+    lines = write_pairs(tmp_path, 50).read_text().rstrip("\n").split("\n")
+    first, second = zip(*(line.split("\t") for line in dict.fromkeys(lines)), strict=True)
+    shifted = tmp_path / "shifted.tsv"
+    shifted.write_text("".join(f"{one}\t{other}\n" for one, other in zip(first, second[1:] + second[:1], strict=True)))
+    found = finding.evaluate(trained, [shifted])
     worst = found.figures["worst"]
-    assert ("What was found last" in found.page) == bool(worst)
+    assert len(worst) > 10
+    assert worst == sorted(worst, key=lambda one: -one["rank"])
     assert all(one["rank"] > 1 and one["found"] != one["partner"] for one in worst)
+    assert "What was found last" in found.page
     (tmp_path / "b.tsv").write_text("")
     with pytest.raises(UserError, match="no pairs"):
         finding.evaluate(trained, [tmp_path / "b.tsv"])

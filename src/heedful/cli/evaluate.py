@@ -68,9 +68,11 @@ def evaluate(
     """Score a model on examples with answers; translations against references, systems compared."""
     if page:
         _require_new(page)
+    own = {name: value for name, value in (("stride", stride), ("features", features)) if value is not None}
     if files:
-        own = {name: value for name, value in (("stride", stride), ("features", features)) if value is not None}
         return _of_files(files, model or [], data, page, as_json, own)
+    if own:
+        raise UserError(f"--{min(own)} is for models that are evaluated on FILE, not for translations")
     if not reference:
         raise UserError("nothing to compare with: give --reference FILE for translations, or FILE for other tasks")
     from ..measure.metrics import Options

@@ -41,6 +41,8 @@ class Masking:
         self.share, self.whole_words, self.seed = share, whole_words, seed
         self._kinds = np.array([_kind(tokenizer, token) for token in range(tokenizer.vocab_size)])
         self._marks = word_marks(tokenizer)
+        if tokenizer.cut == "digits":
+            self._marks = self._marks | (self._kinds == "digit")
         self._texts = np.flatnonzero(self._kinds != "control")
 
     def hide(self, ids: Ids, lengths: Ids, examples: Ids, epoch: int) -> Hidden:
@@ -62,7 +64,7 @@ class Masking:
         return Hidden(shown, places, wanted)
 
     def begins(self, ids: Ids, lengths: Ids) -> Flags:
-        """Where a word begins [tokens]: letters, digits and other signs are words of their own, as in the tokenizer."""
+        """Where a word begins [tokens]: where the tokenizer cuts (`text.pipeline.splitter`)."""
         starts = offsets(lengths)[:-1]
         begin = np.ones(len(ids), bool)
         if not self.whole_words or not len(ids):
@@ -83,6 +85,8 @@ def _kind(tokenizer: Tokenizer, token: int) -> str:
     if not tokenizer.is_text(token):
         return "control"
     text = tokenizer.decode([token]).strip(" ")
-    return (
-        {"L": "letter", "M": "letter", "N": "digit"}.get(unicodedata.category(text[0])[0], "sign") if text else "space"
-    )
+    if not text:
+        return "space"
+    if tokenizer.cut == "spaces":  # any other white space is a word of its own, and nothing else ends one
+        return "sign" if text[0].isspace() else "letter"
+    return {"L": "letter", "M": "letter", "N": "digit"}.get(unicodedata.category(text[0])[0], "sign")

@@ -13,7 +13,7 @@ from .render import Markup, escape
 
 Pixels = npt.NDArray[np.uint8]
 MOST = 112  # pixels of the longer edge: larger pictures are made smaller by whole factors
-LEAST = 48  # the height on the page of those that are smaller
+LEAST = 48  # what the longer edge of smaller ones has at least on the page: they grow by whole factors
 
 
 def photo(pixels: Pixels, name: str) -> Markup:

@@ -307,9 +307,9 @@ def _spread(low: float, high: float, scale: str) -> tuple[float, float]:
     if scale == "log":
         return (low, high) if high > low * 1.01 else (low / 2, high * 2)
     size = max(abs(low), abs(high))
-    if high - low > size * 1e-6:
+    if high - low > max(size * 1e-4, 1e-300):  # less is the same to the labels, which have six digits
         return low, high
-    margin = max(min(0.5, size / 2), size * 1e-6) or 0.5
+    margin = max(min(0.5, size / 2), size * 1e-4) if size > 1e-300 else 0.5
     return low - margin, high + margin
 
 

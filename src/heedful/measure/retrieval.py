@@ -32,6 +32,8 @@ def found_last(queries: Vectors, answers: Vectors, groups: Ids, most: int) -> li
     """The queries whose answers came last, at most so many: (query, the rival that came first, the answer's rank)."""
     found = ranks(queries, answers, groups)
     worst = [query for query in np.argsort(-found, kind="stable")[:most].tolist() if found[query] > 1]
+    if not worst:
+        return []
     rivals = ~(groups[worst, None, :] == groups[None, :, :]).any(-1)
     first = np.where(rivals, queries[worst] @ answers.T, -np.inf).argmax(1)
     return [(query, int(first[place]), int(found[query])) for place, query in enumerate(worst)]

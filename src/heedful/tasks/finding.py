@@ -86,7 +86,8 @@ def evaluate(path: str | Path, files: Sequence[Path], root: Path | None = None, 
     module = importlib.import_module(f".{task}", __package__)
     if unknown := given.keys() - inspect.signature(module.evaluate).parameters.keys():
         raise UserError(f"{path}: evaluating a model for the task {task} takes no --{min(unknown)}")
-    return module.evaluate(module.load(path), [resolve(file, root) for file in files], **given)  # type: ignore[no-any-return]
+    own = {name: resolve(one, root) if isinstance(one, Path) else one for name, one in given.items()}
+    return module.evaluate(module.load(path), [resolve(file, root) for file in files], **own)  # type: ignore[no-any-return]
 
 
 def load_for(path: str | Path, task: str) -> tuple[Model, dict[str, Any], Tokenizer]:

@@ -45,7 +45,7 @@ def rate(training: Training, width: int, step: int, total: int | None = None, pr
             return training.rate * rising
 
 
-class Pace(Struct, frozen=True):
+class Pace(Struct, frozen=True, forbid_unknown_fields=True):
     """Progress as a line over steps: `progress` at `step`, and `slope` more with each step after it.
 
     `marks` are the last times when the speed was looked at: a step, and the run's seconds when it ended.

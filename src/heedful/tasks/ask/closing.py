@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,8 @@ MOST = 5000  # validation questions scored at the end
 
 
 class Scored(msgspec.Struct, kw_only=True):
-    """RUN/scores.json: what the finished model's answers are worth, on the validation and test questions."""
+    """RUN/scores.json: what the finished model's answers are worth, on the validation and test questions; of the last
+    also the mistakes, for the page."""
 
     scored: str
     rows: list[tuple[str, str, str]]
@@ -37,7 +39,9 @@ def evaluate(asker: Asker, files: Sequence[Path], features: Path | None = None) 
     examples = [one for file in files for one in read_examples(file, asker.fields, asker.answers.several)]
     if not examples:
         raise UserError(f"{', '.join(map(str, files))}: no questions")
-    return evaluated(asker, judge(asker, examples, features), ", ".join(file.name for file in files))
+    judged = judge(asker, examples, features)
+    found = evaluated(asker, judged, ", ".join(file.name for file in files))
+    return replace(found, sections=sections(mistakes(judged, asker.answers)))
 
 
 def close(run: Run) -> list[str]:
@@ -54,7 +58,8 @@ def close(run: Run) -> list[str]:
         judged = judge(asker, examples, features)
         one = evaluated(asker, judged, name)
         rows = [(f"{label}, {name}", score, note) for label, score, note in one.scores]
-        found.append(Scored(scored=one.scored, rows=rows, mistakes=mistakes(judged, asker.answers)))
+        shown = mistakes(judged, asker.answers) if name == parts[-1][0] else None
+        found.append(Scored(scored=one.scored, rows=rows, mistakes=shown))
     page = leave(run, found, lambda: _told(run, found), asker.model)
     said = [f"{one.rows[0][0]}: {one.rows[0][1]} {one.rows[0][2]}" for one in found]
     return [*said, page]

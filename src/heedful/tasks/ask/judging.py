@@ -74,7 +74,7 @@ def _mean(judged: Sequence[Judged]) -> float:
 
 
 def evaluated(asker: Asker, judged: Sequence[Judged], of: str) -> Evaluated:
-    """Scores, figures and the page's sections; `of` names the examples."""
+    """Scores and figures; `of` names the examples."""
     unknown = [one for one in judged if not asker.answers.wanted(one.example)]
     majority = Counter(one.expected for one in judged).most_common(1)
     figures: dict[str, Any] = {
@@ -92,13 +92,7 @@ def evaluated(asker: Asker, judged: Sequence[Judged], of: str) -> Evaluated:
         rows.append(("commonest", f"{majority[0][1] / len(judged):.1%}", f"of the answers are {majority[0][0]!r}"))
     if unknown:
         rows.append(("unknown", f"{len(unknown):,}", "questions whose answers training had not: counted as wrong"))
-    return Evaluated(
-        "Answers about pictures",
-        f"{of}: {len(judged):,} questions",
-        rows,
-        figures,
-        sections(mistakes(judged, asker.answers)),
-    )
+    return Evaluated("Answers about pictures", f"{of}: {len(judged):,} questions", rows, figures)
 
 
 def _kinds(judged: Sequence[Judged]) -> dict[str, list[Judged]]:
