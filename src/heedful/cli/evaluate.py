@@ -66,8 +66,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 12345,
 ) -> None:
     """Score a model on examples with answers; translations against references, systems compared."""
-    if page:
-        _require_new(page)
+    _require_new(page)
     own = {name: value for name, value in (("stride", stride), ("features", features)) if value is not None}
     if files:
         return _of_files(files, model or [], data, page, as_json, own)
@@ -103,7 +102,9 @@ def _of_files(
     _tell(evaluate_files(models[0], files, data, **given), page, as_json)
 
 
-def _require_new(page: Path) -> None:
+def _require_new(page: Path | None) -> None:
+    if page is None:
+        return
     from ..tasks.translate.partial import require_new
 
     require_new(page, "--page")

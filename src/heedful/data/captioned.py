@@ -13,14 +13,14 @@ from ..config import Recipe
 from ..errors import UserError
 from ..text.draws import below, draws
 from ..text.ragged import offsets
-from ..text.tokenizer import Tokenizer, train_tokenizer
+from ..text.tokenizer import Tokenizer
 from .gallery import found_all, prepare_gallery, unique
 from .masking import MASK
 from .pictures import Reference
 from .records import read_records
 from .shards import key_of
 from .table import Table
-from .texts import kept_tokenizer
+from .texts import kept_tokenizer, trained_as
 
 Ids = npt.NDArray[np.int64]
 NAMES = ("picture", "caption", "group")
@@ -80,7 +80,9 @@ def prepare_captioned(recipe: Recipe, folder: Path, tokenizer: Tokenizer | None)
     }  # fmt: skip
     key = key_of(files, [], settings)
     if tokenizer is None:
-        tokenizer = kept_tokenizer(folder, key, lambda: trained(recipe, [pair.caption for pair in train], (MASK,)))
+        tokenizer = kept_tokenizer(
+            folder, key, lambda: trained_as(recipe.tokenizer, [pair.caption for pair in train], (MASK,))
+        )
     elif MASK not in tokenizer.tags:
         raise UserError(f"{recipe.training.start}: its tokenizer has no token that hides others")
     tokenizer.save(folder / "tokenizer.json")
@@ -94,13 +96,6 @@ def prepare_captioned(recipe: Recipe, folder: Path, tokenizer: Tokenizer | None)
         f"pictures: {len(gallery):,}, of {int(gallery.lengths.max())} rows each at most ({gallery.sight.encoder})",
         f"train: {len(train):,} pairs; dev: {dev_pairs:,} pairs in {len(dev)} list{'s' * (len(dev) > 1)}",
     ]
-
-
-def trained(recipe: Recipe, texts: Sequence[str], tags: tuple[str, ...]) -> Tokenizer:
-    """A tokenizer of these texts as the recipe says."""
-    chosen = recipe.tokenizer
-    assert chosen.size is not None, "the recipe is completed before data is prepared"
-    return train_tokenizer(texts, chosen.kind, chosen.size, chosen.lowercase, chosen.cut, tags)
 
 
 def _table(pairs: list[Captioned], pictures: Ids, pools: list[int], tokenizer: Tokenizer, longest: int) -> Table:

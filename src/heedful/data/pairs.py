@@ -15,11 +15,11 @@ import numpy as np
 
 from ..config import Recipe
 from ..errors import UserError
-from ..text.tokenizer import Tokenizer, train_tokenizer
+from ..text.tokenizer import Tokenizer
 from .records import read_records
 from .shards import Ids, key_of
 from .table import Table
-from .texts import kept_tokenizer
+from .texts import kept_tokenizer, trained_as
 
 NAMES = ("first", "second", "group")
 
@@ -107,7 +107,5 @@ def table_of(pairs: Sequence[Pair], tokenizer: Tokenizer, longest: int) -> Table
 
 
 def _trained(recipe: Recipe, pairs: Sequence[Pair]) -> Tokenizer:
-    chosen = recipe.tokenizer
-    assert chosen.size is not None, "the recipe is completed before data is prepared"
     texts = dict.fromkeys(chain.from_iterable((pair.first, pair.second) for pair in pairs))
-    return train_tokenizer(texts, chosen.kind, chosen.size, chosen.lowercase, chosen.cut)
+    return trained_as(recipe.tokenizer, texts)

@@ -13,7 +13,7 @@ import xxhash
 
 from ..config import Recipe
 from ..errors import UserError
-from ..text.tokenizer import Tokenizer, train_tokenizer
+from ..text.tokenizer import Tokenizer
 from .cleaning import Dropped
 from .lexicon import learn_lexicon
 from .placing import SECOND, Placing
@@ -21,6 +21,7 @@ from .readers import Pair, read_jsonl
 from .selection import Account, Chosen, read_accounts, require_pairs, select, write_accounts
 from .shards import Sampling, Shards, build_shards, key_of
 from .splits import splits
+from .texts import trained_as
 
 SIDES = ("source", "target")
 READ_FOR_TOKENIZER = 1_000_000  # pairs, from all corpora alike; more change a vocabulary little and cost memory
@@ -149,10 +150,7 @@ def _tokenizers(recipe: Recipe, folder: Path, key: str, corpora: Callable[[], li
     for side in ("joint",) if chosen.joint else SIDES:
         tags = recipe.data.tags if side != "target" else ()
         lines = _training_text(corpora(), side)
-        sides[side] = train_tokenizer(
-            lines, chosen.kind, chosen.size, chosen.lowercase, chosen.cut, list(dict.fromkeys(tags)),
-            chosen.placeholders,
-        )  # fmt: skip
+        sides[side] = trained_as(chosen, lines, list(dict.fromkeys(tags)), chosen.placeholders)
     tokenizers = {side: sides.get(side) or sides["joint"] for side in SIDES}
     save_tokenizers(folder, tokenizers)
     stamp.write_text(key, "ascii")

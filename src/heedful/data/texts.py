@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..config import Recipe
+from ..config import Tokenizer as TokenizerKeys
 from ..errors import UserError
 from ..text.tokenizer import Tokenizer, train_tokenizer
 from .readers import read_lines
@@ -111,13 +112,9 @@ def prepare_texts(
 
 
 def _trained(recipe: Recipe, texts: Iterable[str], prose: bool, tags: tuple[str, ...]) -> Tokenizer:
-    chosen = recipe.tokenizer
-    assert chosen.size is not None, "the recipe is completed before data is prepared"
     # Of prose the lines keep their ends.
     lines = (line for text in texts for line in (text.split("\n") if not prose else _with_ends(text)))
-    return train_tokenizer(
-        islice(lines, READ_FOR_TOKENIZER), chosen.kind, chosen.size, chosen.lowercase, chosen.cut, tags, prose=prose
-    )
+    return trained_as(recipe.tokenizer, islice(lines, READ_FOR_TOKENIZER), tags, prose=prose)
 
 
 def _with_ends(text: str) -> Iterator[str]:
@@ -125,6 +122,16 @@ def _with_ends(text: str) -> Iterator[str]:
     yield from (line + "\n" for line in whole)
     if rest:
         yield rest
+
+
+def trained_as(
+    chosen: TokenizerKeys, lines: Iterable[str], tags: Sequence[str] = (), placeholders: int = 0, prose: bool = False
+) -> Tokenizer:
+    """A tokenizer of some lines, as a recipe's [tokenizer] says."""
+    assert chosen.size is not None, "the recipe is completed before data is prepared"
+    return train_tokenizer(
+        lines, chosen.kind, chosen.size, chosen.lowercase, chosen.cut, tags, placeholders, prose=prose
+    )
 
 
 def kept_tokenizer(folder: Path, key: str, make: Callable[[], Tokenizer]) -> Tokenizer:

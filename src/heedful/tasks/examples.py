@@ -17,9 +17,9 @@ from ..config import Recipe
 from ..data.shards import key_of
 from ..data.spelled import Spelled, Words, open_spellings, save_spellings
 from ..data.table import Table
-from ..data.texts import READ_FOR_TOKENIZER, kept_tokenizer
+from ..data.texts import READ_FOR_TOKENIZER, kept_tokenizer, trained_as
 from ..errors import UserError
-from ..text.tokenizer import Tokenizer, train_tokenizer
+from ..text.tokenizer import Tokenizer
 from .closing import write
 
 Known = TypeVar("Known")
@@ -48,10 +48,7 @@ def tokenizer_for(recipe: Recipe, folder: Path, key: str, start: Tokenizer | Non
         folder.mkdir(parents=True, exist_ok=True)
         start.save(folder / "tokenizer.json")
         return start
-    chosen = recipe.tokenizer
-    assert chosen.size is not None, "the recipe is completed before data is prepared"
-    size, some = chosen.size, islice(texts, READ_FOR_TOKENIZER)
-    return kept_tokenizer(folder, key, lambda: train_tokenizer(some, chosen.kind, size, chosen.lowercase, chosen.cut))
+    return kept_tokenizer(folder, key, lambda: trained_as(recipe.tokenizer, islice(texts, READ_FOR_TOKENIZER)))
 
 
 def finish(recipe: Recipe, folder: Path, key: str, words: Words, kept: msgspec.Struct) -> None:

@@ -15,14 +15,14 @@ from ...data.batches import Batches
 from ...data.questions import Question, hold_out, read_questions
 from ...data.shards import key_of
 from ...data.table import Table
-from ...data.texts import READ_FOR_TOKENIZER, kept_tokenizer
+from ...data.texts import READ_FOR_TOKENIZER, kept_tokenizer, trained_as
 from ...data.windows import Context, Ids, Reading, contexts_of, tokens_of, wanted, windows_of
 from ...errors import UserError
 from ...measure.answers import normalise
 from ...model.heads import Labels
 from ...model.model import Model
 from ...model.plan import Head
-from ...text.tokenizer import Tokenizer, train_tokenizer
+from ...text.tokenizer import Tokenizer
 from ...train.run import require_memory
 from ...train.task import Task
 from ..beginning import keep_start, located, plan_of_start, planned, settled, start_with
@@ -133,10 +133,9 @@ def _questions(recipe: Recipe, drop: Any) -> tuple[list[Question], list[Question
 
 
 def _trained(recipe: Recipe, questions: Sequence[Question]) -> Tokenizer:
-    words = recipe.tokenizer
     texts = [*dict.fromkeys(one.context for one in questions), *(one.question for one in questions)]
     lines = texts[:READ_FOR_TOKENIZER]
-    return train_tokenizer(lines, words.kind, words.size or SIZE, words.lowercase, words.cut)
+    return trained_as(recipe.tokenizer, lines)
 
 
 def _table(

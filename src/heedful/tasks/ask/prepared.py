@@ -16,10 +16,10 @@ from ...config import Recipe
 from ...data.gallery import Gallery, open_gallery, prepare_gallery, sight_from
 from ...data.shards import key_of
 from ...data.table import Table
-from ...data.texts import READ_FOR_TOKENIZER, kept_tokenizer
+from ...data.texts import READ_FOR_TOKENIZER, kept_tokenizer, trained_as
 from ...errors import UserError
 from ...model.files import read_config
-from ...text.tokenizer import Tokenizer, train_tokenizer
+from ...text.tokenizer import Tokenizer
 from ..beginning import keep_start
 from ..closing import write
 from .examples import Answers, Example, Parts, pictures_of, read_parts
@@ -118,10 +118,8 @@ def text_ids(tokenizer: Tokenizer, ids: Sequence[int], longest: int) -> Ids:
 
 
 def _tokenizer(recipe: Recipe, examples: Iterable[Example]) -> Tokenizer:
-    chosen = recipe.tokenizer
-    assert chosen.size is not None, "the recipe is completed before data is prepared"
     lines = islice((one.question for one in examples), READ_FOR_TOKENIZER)
-    return train_tokenizer(lines, chosen.kind, chosen.size, chosen.lowercase, chosen.cut)
+    return trained_as(recipe.tokenizer, lines)
 
 
 def _require_same_sight(recipe: Recipe, folder: Path, gallery: Gallery) -> None:
