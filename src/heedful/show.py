@@ -10,11 +10,13 @@ from pathlib import Path
 
 from .errors import UserError
 from .model.families import FAMILIES
-from .model.files import read_config
+from .model.files import is_foreign, read_config
 from .model.plan import Attend, Block, FinalNorm, Patches, Plan, Regions, Step, Stream, Tokens
 from .model.presets import PRESETS, nearest
 from .model.presets import plan as preset_plan
 from .model.shapes import count, flops_per_token
+
+READS = {"tokens": "each token", "pooled": "the pooled row", "first": "the first token", "mean": "the mean"}
 
 
 def show(what: str) -> str:
@@ -23,8 +25,18 @@ def show(what: str) -> str:
     if what in PRESETS or what in FAMILIES:
         return describe(preset_plan(what), what)
     if "\0" not in what and folder.exists():
-        return describe(read_plan(folder), what)
+        return _foreign(folder) if is_foreign(folder) else describe(read_plan(folder), what)
     raise UserError(f"{what!r} is neither a preset nor a folder; {nearest(what, [*PRESETS, *FAMILIES])}")
+
+
+def _foreign(folder: Path) -> str:
+    """The same of a checkpoint of another library, which is opened, not converted."""
+    from .convert.importing import opened  # loads torch
+
+    found = opened(folder)
+    for_task = f", for `{found.reading.task}`" if found.reading.task else ", a trunk to start from"
+    read = f"layout {found.layout}{for_task}; to use it: heedful convert {folder} NEW_FOLDER\n"
+    return describe(found.plan, str(folder)) + read
 
 
 def read_plan(folder: Path) -> Plan:
@@ -162,17 +174,21 @@ def _embedding(stream: Stream) -> str:
             if embedding.positions == "learned":
                 extras[0] += f" to {embedding.capacity}"
             extras += [f"{embedding.segments} segments"] if embedding.segments else []
+            extras += [f"{embedding.tasks} tasks"] if embedding.tasks else []
             return ", ".join([f"{embedding.vocab:,} tokens", *extras])
         case Regions():
             return f"regions of {embedding.features} features, box of {embedding.box}"
         case Patches():
-            return f"patches of {embedding.edge} x {embedding.edge} x {embedding.channels}, box of {embedding.box}"
+            extras = [f"box of {embedding.box}"] if embedding.box else []
+            extras += [f"learned positions to {embedding.capacity}"] if embedding.capacity else []
+            extras += ["the first a vector of its own"] if embedding.first else []
+            return ", ".join([f"patches of {embedding.edge} x {embedding.edge} x {embedding.channels}", *extras])
 
 
 def _head_row(plan: Plan, number: int) -> tuple[str, str, str]:
     head = plan.heads[number]
-    reads = "each token" if head.reads == "tokens" else "the pooled row"
-    return head.name, f"{reads} of {' x '.join(head.streams)}", f"{head.outputs:,}"
+    joined = (" x " if head.join == "product" else " + ").join(head.streams)
+    return head.name, f"{READS[head.reads]} of {joined}", f"{head.outputs:,}" if head.outputs else "what is read"
 
 
 def _short(value: float) -> str:

@@ -12,7 +12,7 @@ from heedful.data.captioned import Part, Sharing, covered, overlap, read_caption
 from heedful.data.patches import boxes_of
 from heedful.data.table import Table
 from heedful.errors import UserError
-from heedful.text.tokenizer import Tokenizer
+from heedful.text.tokenizer import Tokenizer, train_tokenizer
 
 MASK = 4
 
@@ -52,10 +52,14 @@ def test_whole_groups_are_held_out(tmp_path: Path) -> None:
     assert not {pair.group for pair in train} & {pair.group for pair in dev}
 
 
+def tokenizer() -> Tokenizer:
+    return train_tokenizer(["a caption"], "characters", size=300)
+
+
 def captions(count: int = 400, length: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     ids = rng.integers(10, 50, (count, length))
-    ids[:, 0], ids[:, -1] = Tokenizer.start, Tokenizer.end
+    ids[:, 0], ids[:, -1] = 1, 2
     return ids.reshape(-1), np.full(count, length), np.arange(count)
 
 
@@ -85,7 +89,7 @@ def test_what_overlaps_a_hidden_region_is_hidden_too() -> None:
 def test_captions_have_their_ends() -> None:
     rows = [[10, 11], [12], [13, 14, 15]]
     table = Table.of(("caption",), {"caption": rows, "picture": [[0]] * 3, "group": [[0]] * 3, "pool": [[1], [0], [0]]})
-    ids, lengths = Part(table, 0).captions(np.array([1, 0, 0]))
+    ids, lengths = Part(table, 0, tokenizer()).captions(np.array([1, 0, 0]))
     assert ids.tolist() == [1, 13, 14, 15, 2, 1, 12, 2, 1, 12, 2]
     assert lengths.tolist() == [5, 3, 3]
 
@@ -93,7 +97,7 @@ def test_captions_have_their_ends() -> None:
 def test_negatives_that_share_a_word() -> None:
     rows = [[10, 11], [11, 12], [13, 11], [14], [10, 15]]
     table = Table.of(("caption",), {"caption": rows, "picture": [[0]] * 5, "group": [[0]] * 5, "pool": [[0]] * 5})
-    sharing = Sharing(Part(table, 0))
+    sharing = Sharing(Part(table, 0, tokenizer()))
     found = np.stack([sharing.drawn(np.arange(5), 1, epoch, 0) for epoch in range(60)])
     assert set(found[:, 0]) == {0, 1, 2, 4}  # itself too: whoever takes it looks at the groups
     assert set(found[:, 1]) == {0, 1, 2}

@@ -25,7 +25,7 @@ def parts(request: pytest.FixtureRequest, tmp_path: Path) -> list[Part]:
     tokenizer = train_tokenizer([side for pairs in TEXTS for pair in pairs for side in pair], "bpe", 320)
     tokenizers = {"source": tokenizer, "target": tokenizer}
     return [
-        Part(build_shards(tmp_path / str(number), pairs, tokenizers, sampling=request.param), (number + 4,))
+        Part(build_shards(tmp_path / str(number), pairs, tokenizers, sampling=request.param), {"source": (number + 4,)})
         for number, pairs in enumerate(TEXTS)
     ]
 
@@ -44,7 +44,7 @@ def test_rows_come_in_the_order_asked_for(parts: list[Part], order: list[int]) -
         expected = []
         for number in order:
             part, inside = (0, number) if number < 5 else (1, number - 5)
-            tag = list(parts[part].before) if tagged else []
+            tag = list(parts[part].before["source"]) if tagged else []
             expected.append(tag + rows_of(parts[part].shards, stream, [inside], 3)[0])
         assert rows_of(corpus, stream, order, 3) == expected
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from heedful.data.masking import MASK, MOST_PIECES, Masking
-from heedful.text.pipeline import Cut
+from heedful.data.masking import MOST_PIECES, Masking
+from heedful.text.pipeline import MASK, Cut
 from heedful.text.tokenizer import Kind, Tokenizer, train_tokenizer
 
 TEXT = "the cat's 12 boats, seaworthy: they sat by the unfathomable harbour"
@@ -18,7 +18,7 @@ def tokenizer() -> Tokenizer:
 
 
 def rows(tokenizer: Tokenizer, count: int) -> tuple[np.ndarray, np.ndarray]:
-    ids = [Tokenizer.start, *tokenizer.encode(TEXT), Tokenizer.end]
+    ids = [tokenizer.start, *tokenizer.encode(TEXT), tokenizer.end]
     return np.array(ids * count), np.full(count, len(ids))
 
 
@@ -57,8 +57,8 @@ def test_a_function_of_seed_epoch_and_example(tokenizer: Tokenizer) -> None:
 
 def test_at_least_one_in_each_row_that_has_text(tokenizer: Tokenizer) -> None:
     word = tokenizer.encode("the")
-    row = [Tokenizer.start, *word, Tokenizer.end]
-    ids = np.array(row * 200 + [Tokenizer.start, Tokenizer.end])
+    row = [tokenizer.start, *word, tokenizer.end]
+    ids = np.array(row * 200 + [tokenizer.start, tokenizer.end])
     lengths = np.array([len(row)] * 200 + [2])
     hidden = Masking(tokenizer, 0.0).hide(ids, lengths, np.arange(201), epoch=0)
     assert len(hidden.places) == 200 * len(word)

@@ -23,7 +23,7 @@ def tokenizer() -> Tokenizer:
 @pytest.fixture
 def pieces(tokenizer: Tokenizer, tmp_path: Path) -> Pieces:
     shards = build_shards(tmp_path / "s", [(text,) for text in TEXTS], {"text": tokenizer}, longest=10**9)
-    return Pieces(shards, context=50, seed=3)
+    return Pieces(shards, tokenizer, context=50, seed=3)
 
 
 @pytest.mark.parametrize("epoch", [None, 0, 1, 2])
@@ -35,8 +35,8 @@ def test_every_prediction_comes_once(pieces: Pieces, tokenizer: Tokenizer, epoch
     expected_read, expected_said = [], []
     for text in TEXTS:
         ids = tokenizer.encode(text)
-        expected_read += [Tokenizer.start, *ids]
-        expected_said += [*ids, Tokenizer.end]
+        expected_read += [tokenizer.start, *ids]
+        expected_said += [*ids, tokenizer.end]
     assert (read.tolist(), said.tolist()) == (expected_read, expected_said)
     assert pieces.predictions == len(read)
     assert sum(lengths == 50) >= sum(lengths < 50) - len(TEXTS)

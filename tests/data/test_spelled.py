@@ -24,12 +24,12 @@ def spelled(tokenizer: Tokenizer, longest: int = 100, dropout: float = 0.0, samp
     words = Words(tokenizer)
     rows = [[words.number(START), *words.of(text), words.number(END)] for text in TEXTS]
     found = words.spellings(Settings(sampling=sampling, segmentations=8), 1)
-    return Spelled(Table.of(("word",), {"word": rows}), found, longest, 1, dropout)
+    return Spelled(Table.of(("word",), {"word": rows}), found, tokenizer, longest, 1, dropout)
 
 
 def test_without_sampling_the_ids_are_the_tokenizers(tokenizer: Tokenizer) -> None:
     found = spelled(tokenizer).rows(np.array([3, 0, 2]))
-    wanted = [[Tokenizer.start, *tokenizer.encode(TEXTS[n]), Tokenizer.end] for n in (3, 0, 2)]
+    wanted = [[tokenizer.start, *tokenizer.encode(TEXTS[n]), tokenizer.end] for n in (3, 0, 2)]
     assert np.split(found.ids, np.cumsum(found.lengths)[:-1])[0].tolist() == wanted[0]
     assert found.ids.tolist() == [token for row in wanted for token in row]
     assert found.lengths.tolist() == [len(row) for row in wanted]
@@ -57,7 +57,7 @@ def test_a_share_is_unknown_but_never_a_control(tokenizer: Tokenizer) -> None:
     rows = spelled(tokenizer, dropout=0.5)
     found, own = rows.rows(np.arange(4), 3), rows.rows(np.arange(4))
     hidden = found.ids != own.ids
-    assert set(found.ids[hidden]) == {Tokenizer.unknown}
+    assert set(found.ids[hidden]) == {tokenizer.unknown}
     assert 0 < hidden.sum() < (own.ids > 3).sum()
     assert rows.rows(np.arange(4), 4).ids.tolist() != found.ids.tolist()
     assert (

@@ -11,7 +11,7 @@ from heedful.config import parse_recipe
 from heedful.data.questions import Answer, Question
 from heedful.data.windows import Reading, Window, contexts_of, most_context, tokens_of, wanted, windows_of
 from heedful.errors import UserError
-from heedful.text.tokenizer import Tokenizer, train_tokenizer
+from heedful.text.tokenizer import train_tokenizer
 
 WORDS = [f"w{number}" for number in range(60)]
 TEXT = " ".join(WORDS)
@@ -33,22 +33,22 @@ def test_windows_that_would_leave_tokens_out_are_refused() -> None:
 def test_rows_overlap_and_cover_the_context() -> None:
     context = contexts_of(TOKENIZER, [TEXT])[TEXT]
     question = TOKENIZER.encode("where is w7 and w8")
-    windows = list(windows_of(question, context, Reading(30, 7, 3, 5)))
+    windows = list(windows_of(TOKENIZER, question, context, Reading(30, 7, 3, 5)))
     assert windows[0].first == 0
     assert windows[-1].end == len(context.ids)
     assert {after.first - before.first for before, after in pairwise(windows)} == {7}
     for window in windows:
         assert len(window.ids) <= 30
-        assert window.ids[0] == Tokenizer.start
+        assert window.ids[0] == TOKENIZER.start
         assert list(window.ids[1:4]) == question[:3], "the question is cut"
-        assert list(window.ids[[4, -1]]) == [Tokenizer.end] * 2
+        assert list(window.ids[[4, -1]]) == [TOKENIZER.end] * 2
         assert (window.ids[window.head : -1] == context.ids[window.first : window.end]).all()
-    (whole,) = windows_of(question, context, Reading(400, 7, 3, 5))
+    (whole,) = windows_of(TOKENIZER, question, context, Reading(400, 7, 3, 5))
     assert (whole.first, whole.end) == (0, len(context.ids))
 
 
 def test_an_empty_context_has_no_window() -> None:
-    assert list(windows_of([5], contexts_of(TOKENIZER, [""])[""], Reading(30, 7, 3, 5))) == []
+    assert list(windows_of(TOKENIZER, [5], contexts_of(TOKENIZER, [""])[""], Reading(30, 7, 3, 5))) == []
 
 
 @pytest.mark.parametrize("word", ["w0", "w9", "w31", "w59", "w30 w31 w32"])
@@ -58,7 +58,7 @@ def test_the_answers_tokens_say_the_answer(word: str) -> None:
     first, last = tokens_of(answer, context)
     assert TEXT[context.starts[first] : context.ends[last]].strip() == word
     question = Question("1", "?", TEXT, (answer,))
-    windows = list(windows_of([5], context, Reading(30, 7, 3, 5)))
+    windows = list(windows_of(TOKENIZER, [5], context, Reading(30, 7, 3, 5)))
     found = [(window, wanted(question, context, window)) for window in windows]
     assert any(place != (0, 0) for _, place in found)
     for window, (begin, end) in found:

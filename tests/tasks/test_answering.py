@@ -101,7 +101,7 @@ def untrained(threshold: float | None = None, reading: Reading = READING) -> Ans
 
 def read(text: str, reading: Reading = READING) -> tuple[Context, list[Any]]:
     context = contexts_of(TOKENIZER, [text])[text]
-    return context, list(windows_of(TOKENIZER.encode("where is it"), context, reading))
+    return context, list(windows_of(TOKENIZER, TOKENIZER.encode("where is it"), context, reading))
 
 
 def test_the_best_spans_are_those_of_an_exhaustive_search() -> None:

@@ -84,15 +84,16 @@ def test_what_is_trained_on_is_what_is_answered(finished: Path, classifier: Clas
     from heedful.data.spelled import Words
     from heedful.tasks.examples import opened
 
-    opened_again = opened(finished / "data", "dev", Run.open(finished).recipe)
+    tokenizer = classifier.tokenizer
+    opened_again = opened(finished / "data", "dev", Run.open(finished).recipe, tokenizer)
     texts = [json.loads(line)["texts"] for line in (finished / "data" / "dev.jsonl").read_text().split("\n") if line]
-    words = Words(classifier.tokenizer)
+    words = Words(tokenizer)
     table, _ = table_of([Example(tuple(text), "", "") for text in texts], words, 128)
     from heedful.data.spelled import Spelled
 
     own, other = (
         opened_again.rows(np.arange(len(texts))),
-        Spelled(table, words.spellings(), 128).rows(np.arange(len(texts))),
+        Spelled(table, words.spellings(), tokenizer, 128).rows(np.arange(len(texts))),
     )
     assert own.ids.tolist() == other.ids.tolist()
     wanted = [1, *classifier.tokenizer.encode(texts[0][0]), 2]

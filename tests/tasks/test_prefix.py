@@ -16,7 +16,6 @@ from heedful.errors import UserError
 from heedful.tasks import translate
 from heedful.tasks.runs import train
 from heedful.tasks.translate import Translator, load, load_all, together
-from heedful.text.tokenizer import Tokenizer
 from heedful.train.run import Run
 
 PREFIX = "headline:"
@@ -55,7 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_training_and_use_read_the_same(run: Path) -> None:
     translator, opened = load(run), Run.open(run)
     task = translate.build(opened.recipe, opened.data, torch.device("cpu"))
-    (sources,) = {part.before for part in task.corpus.parts}
+    (sources,) = {part.before["source"] for part in task.corpus.parts}
     assert translator.tokenizers["source"].decode(sources) == PREFIX
     example = "in the morning yesterday , Anna wins the race"
     assert translator.encode(example)[: len(sources)] == list(sources)
@@ -64,7 +63,7 @@ def test_training_and_use_read_the_same(run: Path) -> None:
     for start in layout.starts:
         assert ids[start : start + len(sources)].tolist() == list(sources)
     whole = translator.tokenizers["source"].encode(f"{PREFIX} {example}")
-    assert translator.encode(example) == [*whole, Tokenizer.end]
+    assert translator.encode(example) == [*whole, translator.tokenizers["source"].end]
 
 
 def test_it_makes_headlines(run: Path) -> None:
@@ -77,7 +76,8 @@ def test_without_its_prefix_the_model_reads_something_else(run: Path) -> None:
     own = load(run)
     bare = Translator(own.model, own.tokenizers, own.tags, own.decoding, seen=own.seen)
     assert (own.task, bare.task) == (PREFIX, "")
-    assert bare.encode("Anna") == [*own.tokenizers["source"].encode("Anna"), Tokenizer.end]
+    tokenizer = own.tokenizers["source"]
+    assert bare.encode("Anna") == [*tokenizer.encode("Anna"), tokenizer.end]
 
 
 def test_models_of_several_tasks_do_not_decode_together(run: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from heedful.model.model import Model
 from heedful.model.presets import plan
 from heedful.tasks.write import Writer, evaluate
 from heedful.tasks.write.scoring import foretell
-from heedful.text.tokenizer import Tokenizer, train_tokenizer
+from heedful.text.tokenizer import train_tokenizer
 
 from .texts import verses
 
@@ -49,16 +49,17 @@ def logprobs(model: Model, ids: list[int]) -> torch.Tensor:
 def plain(one: Writer, ids: list[int], length: int) -> list[int]:
     """Greedy, a whole pass for every token; a full window goes on from its second half."""
     said: list[int] = []
-    window = [Tokenizer.start, *ids]
+    own = one.tokenizer
+    window = [own.start, *ids]
     if len(window) > one.context:
         window = ids[-one.context // 2 :]
     while len(said) < length:
         if len(window) > one.context:
             window = window[-one.context // 2 :]
         scores = logprobs(one.model, window)[-1]
-        scores[[Tokenizer.pad, Tokenizer.start, Tokenizer.unknown]] = -math.inf
+        scores[[own.pad, own.start, own.unknown]] = -math.inf
         token = int(scores.argmax())
-        if token == Tokenizer.end:
+        if token == own.end:
             break
         said.append(token)
         window.append(token)
@@ -141,9 +142,9 @@ def test_a_stop_string_over_tokens_is_found_where_it_begins_within_one() -> None
 def test_log_probabilities_are_the_models() -> None:
     one = writer()
     (found,) = one.answer(["Anna"], length=8, temperature=0.5, repetition_penalty=1.3)[0]
-    read = [Tokenizer.start, *one.tokenizer.encode("Anna"), *found.ids]
+    read = [one.tokenizer.start, *one.tokenizer.encode("Anna"), *found.ids]
     scores = logprobs(one.model, read)[len(one.tokenizer.encode("Anna")) :]
-    ends = [*found.ids, Tokenizer.end][: len(found.logprobs)]
+    ends = [*found.ids, one.tokenizer.end][: len(found.logprobs)]
     assert found.logprobs == pytest.approx([float(scores[at, token]) for at, token in enumerate(ends)], abs=1e-4)
 
 
@@ -183,7 +184,7 @@ def test_samples_are_not_streamed_and_a_text_is_no_list() -> None:
 def by_hand(one: Writer, text: str, stride: int) -> float:
     """Every token from its own pass over what the window holds before it."""
     ids = one.tokenizer.encode(text)
-    read, said = [Tokenizer.start, *ids], [*ids, Tokenizer.end]
+    read, said = [one.tokenizer.start, *ids], [*ids, one.tokenizer.end]
     total = 0.0
     for place, token in enumerate(said):
         window = 0 if place < one.context else (place - one.context) // stride + 1

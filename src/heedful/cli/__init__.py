@@ -35,6 +35,7 @@ COMMANDS = (
     "report",
     "corpus",
     "prune",
+    "convert",
     "show",
     "doctor",
     "demo",

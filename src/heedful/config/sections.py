@@ -152,8 +152,8 @@ class Training(Section, frozen=True):
     `r_drop` weighs the divergence of two passes under different dropout (alpha in Liang et al. 2021; 0: one pass).
     `token_dropout` is the share of tokens that are read as unknown in training, others in every epoch.
 
-    `reads`: a text's vector is made from the mean of its tokens' states, or from its first token's; `sharpness`
-    multiplies cosines where vectors are compared (1 / temperature).
+    `reads`: a text's vector is made from the mean of its tokens' states, or from its first token's (None: as the model
+    to start from does, else the mean); `sharpness` multiplies cosines where vectors are compared (1 / temperature).
     """
 
     steps: int | None = None
@@ -188,7 +188,7 @@ class Training(Section, frozen=True):
     temperature: float = 1.0
     r_drop: float = 0.0
     token_dropout: float = 0.0
-    reads: Literal["mean", "first"] = "mean"
+    reads: Literal["mean", "first"] | None = None
     sharpness: float = 20.0
 
 

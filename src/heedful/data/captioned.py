@@ -12,10 +12,10 @@ import numpy.typing as npt
 from ..config import Recipe
 from ..errors import UserError
 from ..text.draws import below, draws
+from ..text.pipeline import MASK
 from ..text.ragged import offsets
 from ..text.tokenizer import Tokenizer
 from .gallery import found_all, prepare_gallery, unique
-from .masking import MASK
 from .pictures import Reference
 from .records import read_records
 from .shards import key_of
@@ -83,7 +83,7 @@ def prepare_captioned(recipe: Recipe, folder: Path, tokenizer: Tokenizer | None)
         tokenizer = kept_tokenizer(
             folder, key, lambda: trained_as(recipe.tokenizer, [pair.caption for pair in train], (MASK,))
         )
-    elif MASK not in tokenizer.tags:
+    elif tokenizer.mask is None:
         raise UserError(f"{recipe.training.start}: its tokenizer has no token that hides others")
     tokenizer.save(folder / "tokenizer.json")
     table = Table.reuse(folder / "pairs.safetensors", key)
@@ -118,8 +118,8 @@ class Part:
 
     streams = ("caption",)
 
-    def __init__(self, table: Table, pool: int) -> None:
-        self.table = table
+    def __init__(self, table: Table, pool: int, tokenizer: Tokenizer) -> None:
+        self.table, self.tokenizer = table, tokenizer
         self.numbers = np.flatnonzero(table.columns["pool"][0] == pool)
         self.pictures = table.columns["picture"][0][self.numbers]
         self.groups = table.columns["group"][0][self.numbers]
@@ -138,7 +138,7 @@ class Part:
         ends = np.cumsum(lengths)
         # Where a caption ends the next one begins: of two at one place the end comes first.
         places = np.concatenate([ends, ends - lengths])
-        framed = np.insert(ids, places, np.repeat([Tokenizer.end, Tokenizer.start], len(lengths)))
+        framed = np.insert(ids, places, np.repeat([self.tokenizer.end, self.tokenizer.start], len(lengths)))
         return framed, lengths + 2
 
 

@@ -19,7 +19,6 @@ from ..text.tokenizer import Tokenizer
 Ids = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-MASK = "<mask>"  # the control token's name
 MOST_PIECES = 8  # of a word: in longer runs (writing without spaces, addresses) every token is hidden for itself
 NEVER = np.uint64(2**64 - 1)
 
@@ -37,7 +36,8 @@ class Masking:
     hidden."""
 
     def __init__(self, tokenizer: Tokenizer, share: float, whole_words: bool = True, seed: int = 0) -> None:
-        self.mask = tokenizer.tag(MASK)
+        assert tokenizer.mask is not None
+        self.mask = tokenizer.mask
         self.share, self.whole_words, self.seed = share, whole_words, seed
         self._kinds = np.array([_kind(tokenizer, token) for token in range(tokenizer.vocab_size)])
         self._marks = word_marks(tokenizer)

@@ -1,4 +1,5 @@
-"""Documents as the rows that an encoder is pretrained on: [start] text [end], or two passages with an [end] each.
+"""Documents as the rows that an encoder is pretrained on: [start] text [end], or two passages with an [end] each (or
+as many between them as the tokenizer says).
 
 A document longer than a row is cut, in every epoch elsewhere. For next-sentence prediction (Devlin et al. 2019, 3.1) a
 row's text is parted before a word near its middle, and half of the second parts are another document's. Texts in which
@@ -74,18 +75,18 @@ class _Epoch(NamedTuple):
 class Passages:
     """The rows of some documents, at most `longest` tokens each, for `batches.Batches`.
 
-    A pure function of (seed, epoch); epoch None: documents are cut from their beginnings. `parting`, the tokenizer,
-    makes pairs of passages.
+    A pure function of (seed, epoch); epoch None: documents are cut from their beginnings. `parting` makes pairs of
+    passages.
     """
 
-    def __init__(self, texts: Texts, longest: int, seed: int, parting: Tokenizer | None = None) -> None:
-        self.texts, self.seed = texts, seed
+    def __init__(self, texts: Texts, tokenizer: Tokenizer, longest: int, seed: int, parting: bool = False) -> None:
+        self.texts, self.tokenizer, self.seed = texts, tokenizer, seed
         (self.stream,) = self.streams = texts.streams
-        self.room = longest - (2 if parting is None else 3)
+        self.room = longest - 2 - tokenizer.between * parting
         ids = texts.tokens(self.stream)
         self._next: Ids | None = None  # the next place where a word begins
-        if parting is not None:
-            begins = np.where(word_marks(parting)[ids], np.arange(len(ids)), len(ids))
+        if parting:
+            begins = np.where(word_marks(tokenizer)[ids], np.arange(len(ids)), len(ids))
             self._next = np.append(np.minimum.accumulate(begins[::-1])[::-1], len(ids))
         self._known: tuple[int | None, _Epoch] | None = None
 
@@ -99,7 +100,7 @@ class Passages:
     def lengths(self, stream: str, epoch: int | None = None) -> Ids:
         """Tokens of each row but one: `Batches` counts an end token more."""
         found = self._of(epoch)
-        return found.first + found.second + 1 + (found.second > 0)
+        return found.first + found.second + 1 + self.tokenizer.between * (found.second > 0)
 
     def rows(self, numbers: Ids, epoch: int | None = None) -> Rows:
         """Some rows of an epoch."""
@@ -107,12 +108,13 @@ class Passages:
         starts, sizes = np.stack([begin, other], 1).ravel(), np.stack([first, second], 1).ravel()
         ids = self.texts.tokens(self.stream)[spans(starts, sizes)].astype(np.int64)
         stops = np.cumsum(sizes).reshape(-1, 2)
-        # In each row: start before the first passage, end after each that is there.
-        places = np.stack([stops[:, 0] - first, stops[:, 0], stops[:, 1]], 1).ravel()
-        controls = np.tile([Tokenizer.start, Tokenizer.end, Tokenizer.end], len(numbers))
-        ends = second > 0
-        there = np.stack([np.ones_like(ends), np.ones_like(ends), ends], 1).ravel()
-        parts = np.stack([first + 2, second + ends], 1).ravel()
+        # In each row: start before the first passage, end after it; and of a pair the ends between, and the last one.
+        start, end, more = self.tokenizer.start, self.tokenizer.end, self.tokenizer.between - 1
+        ends, always = second > 0, np.ones(len(numbers), bool)
+        places = np.stack([stops[:, 0] - first, stops[:, 0], *[stops[:, 0]] * more, stops[:, 1]], 1).ravel()
+        controls = np.tile([start, end, *[end] * more, end], len(numbers))
+        there = np.stack([always, always, *[ends] * more, ends], 1).ravel()
+        parts = np.stack([first + 2 + more * ends, second + ends], 1).ravel()
         return Rows(
             ids=np.insert(ids, places[there], controls[there]),
             segments=np.repeat(np.tile([0, 1], len(numbers)), parts),

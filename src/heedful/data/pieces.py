@@ -47,8 +47,8 @@ class Pieces:
     A pure function of (seed, epoch); epoch None: uncut documents are cut from their beginnings.
     """
 
-    def __init__(self, shards: Shards, context: int, seed: int) -> None:
-        self.shards, self.context, self.seed = shards, context, seed
+    def __init__(self, shards: Shards, tokenizer: Tokenizer, context: int, seed: int) -> None:
+        self.shards, self.tokenizer, self.context, self.seed = shards, tokenizer, context, seed
         (self.stream,) = shards.streams
         self.streams = shards.streams
         self._sizes = shards.lengths(self.stream) + 1
@@ -87,6 +87,6 @@ class Pieces:
         last = np.repeat(self._sizes[document], lengths) - 1
         ids = self.shards.tokens(self.stream)
         most = len(ids) - 1
-        read = np.where(place == 0, Tokenizer.start, ids[np.clip(token - 1, 0, most)].astype(np.int64))
-        said = np.where(place == last, Tokenizer.end, ids[np.clip(token, 0, most)].astype(np.int64))
+        read = np.where(place == 0, self.tokenizer.start, ids[np.clip(token - 1, 0, most)].astype(np.int64))
+        said = np.where(place == last, self.tokenizer.end, ids[np.clip(token, 0, most)].astype(np.int64))
         return read, said, lengths

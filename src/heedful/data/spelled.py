@@ -15,13 +15,13 @@ import numpy as np
 
 from ..config.sections import Tokenizer as Settings
 from ..text.draws import below, draws
-from ..text.pipeline import CONTROLS, control
+from ..text.pipeline import control
 from ..text.ragged import offsets, spans, sums
 from ..text.segmentations import Segmentations
 from ..text.tokenizer import Tokenizer
 from .table import Ids, Table
 
-START, END, UNKNOWN = (control(CONTROLS[number]) for number in (Tokenizer.start, Tokenizer.end, Tokenizer.unknown))
+START, END, UNKNOWN = map(control, ("<s>", "</s>", "<unk>"))  # as `Tokenizer.ids` has them, whoever's it is
 SEGMENTATION, DROPOUT = 3, 4  # what of an example is drawn
 
 
@@ -97,6 +97,7 @@ class Spelled:
 
     table: Table
     spellings: Segmentations
+    tokenizer: Tokenizer
     longest: int
     seed: int = 0
     dropout: float = 0.0
@@ -111,7 +112,9 @@ class Spelled:
         if epoch is not None and self.dropout:
             example, place = np.repeat(examples, lengths), spans(np.zeros(len(lengths), np.int64), lengths)
             drawn = draws(self.seed, epoch, DROPOUT, example, place) < np.uint64(self.dropout * 2.0**64)
-            ids = np.where(drawn & (ids >= len(CONTROLS)), Tokenizer.unknown, ids)
+            own = self.tokenizer
+            frame = np.isin(ids, [own.pad, own.start, own.end, own.unknown])
+            ids = np.where(drawn & ~frame, own.unknown, ids)
         return Rows(ids, lengths, sizes, counts)
 
     def _chosen(self, words: Ids, counts: Ids, examples: Ids, epoch: int | None) -> Ids:

@@ -1,8 +1,9 @@
 """A question and its context as rows that a model reads at once: long contexts in windows that overlap.
 
-A row is [start] question [end] window [end] (Devlin et al. 2019, 4.2). The question is cut at `longest_question`
-tokens; windows begin `stride` tokens apart and are as long as `longest` allows. Training is told the first and the last
-token of the answer where the window holds all of it, and else the first token of the row: no answer here.
+A row is [start] question [end] window [end] (Devlin et al. 2019, 4.2); where the tokenizer parts texts by two ends, two
+stand between. The question is cut at `longest_question` tokens; windows begin `stride` tokens apart and are as long as
+`longest` allows. Training is told the first and the last token of the answer where the window holds all of it, and else
+the first token of the row: no answer here.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from ..text.tokenizer import Tokenizer
 from .questions import Answer, Question
 
 Ids = npt.NDArray[np.int64]
-MARKS = 3  # [start], [end] and [end]
 
 
 class Reading(NamedTuple):
@@ -32,10 +32,11 @@ class Reading(NamedTuple):
     longest_answer: int
 
     @classmethod
-    def of(cls, data: Data) -> Reading:
-        """What a recipe says; UserError where windows would leave tokens out."""
+    def of(cls, data: Data, between: int = 1) -> Reading:
+        """What a recipe says, for a tokenizer that parts texts by so many ends; UserError where windows would leave
+        tokens out."""
         reading = cls(data.longest, data.stride, data.longest_question, data.longest_answer)
-        room = reading.longest - MARKS - reading.longest_question
+        room = reading.room(reading.longest_question, between)
         if reading.stride >= room:
             raise UserError(
                 f"data.stride = {reading.stride}, but beside a question of data.longest_question = "
@@ -43,6 +44,10 @@ class Reading(NamedTuple):
                 f"the context; windows must overlap: lower data.stride or data.longest_question, or raise data.longest"
             )
         return reading
+
+    def room(self, asked: int, between: int) -> int:
+        """How many tokens of the context a row has beside a question of so many."""
+        return self.longest - 2 - between - asked
 
 
 class Context(NamedTuple):
@@ -67,18 +72,25 @@ def contexts_of(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, Context
     """The tokens of every distinct text, by the text."""
     distinct = list(dict.fromkeys(texts))
     rows = zip(distinct, tokenizer.encode_many(distinct), strict=True)
-    return {text: Context(text, np.array(ids, np.int64), *offsets(tokenizer, text, ids)) for text, ids in rows}
+    return {text: _context(text, ids, *offsets(tokenizer, text, ids)) for text, ids in rows}
 
 
-def windows_of(question: Sequence[int], context: Context, reading: Reading) -> Iterator[Window]:
+def _context(text: str, ids: Sequence[int], starts: Ids, ends: Ids) -> Context:
+    """Libraries that leave spaces out of tokens may put one that is but a space behind the next."""
+    rising = np.minimum.accumulate(starts[::-1])[::-1], np.maximum.accumulate(ends)
+    return Context(text, np.array(ids, np.int64), *rising)
+
+
+def windows_of(tokenizer: Tokenizer, question: Sequence[int], context: Context, reading: Reading) -> Iterator[Window]:
     """The rows of a question (its ids) over a context; none where the context has no tokens."""
     asked = np.array(question[: reading.longest_question], np.int64)
-    head = len(asked) + 2
-    room = reading.longest - MARKS - len(asked)
+    start, end_mark, between = [tokenizer.start], [tokenizer.end], [tokenizer.end] * tokenizer.between
+    head = 1 + len(asked) + len(between)
+    room = reading.room(len(asked), tokenizer.between)
     first, total = 0, len(context.ids)
     while first < total:
         end = min(first + room, total)
-        parts = ([Tokenizer.start], asked, [Tokenizer.end], context.ids[first:end], [Tokenizer.end])
+        parts = (start, asked, between, context.ids[first:end], end_mark)
         yield Window(np.concatenate(parts).astype(np.int64), head, first, end)
         if end == total:
             return

@@ -63,6 +63,7 @@ class TokenEmbedding(nn.Module):
             table = sinusoids(sizes.capacity + sizes.offset, width, sizes.sinusoid)
             self.register_buffer("table", table, persistent=False)
         self.segments = nn.Embedding(sizes.segments, width) if sizes.segments else None
+        self.tasks = nn.Embedding(sizes.tasks, width) if sizes.tasks else None
         self.norm = norm(sizes.norm, width) if sizes.norm else None
 
     def forward(self, given: TokenInput) -> Tensor:
@@ -71,6 +72,9 @@ class TokenEmbedding(nn.Module):
 
     def at(self, ids: Tensor, positions: Tensor, longest: int, segments: Tensor | None = None) -> Tensor:
         """[tokens, width] of `ids` at `positions`, all below `longest` (a count that the host knows)."""
+        is_task = None
+        if self.tasks is not None:
+            is_task, positions = positions == 1, positions - (positions > 0).long()
         states = functional.embedding(ids, self.tokens.weight)
         if self.scale != 1.0:
             states = states * self.scale
@@ -78,6 +82,9 @@ class TokenEmbedding(nn.Module):
             states = states + self._position_table(longest).index_select(0, positions + self.sizes.offset)
         if self.segments is not None:
             states = states + self.segments(torch.zeros_like(ids) if segments is None else segments)
+        if self.tasks is not None and is_task is not None:
+            chosen = self.tasks(ids.clamp(max=self.sizes.tasks - 1))
+            states = torch.where(is_task[:, None], chosen, states)
         if self.norm is not None:
             states = self.norm(states)
         return dropout(states, self.sizes.dropout, self.training)
@@ -101,26 +108,30 @@ class PictureEmbedding(nn.Module):
 
     def __init__(self, sizes: plan.Regions | plan.Patches, width: int) -> None:
         super().__init__()
-        self.drop = sizes.dropout
+        self.drop, self.read = sizes.dropout, sizes.box
         self.positions: nn.Embedding | None = None
+        self.first: nn.Parameter | None = None
+        self.box_norm: nn.Module | None = None
         if isinstance(sizes, plan.Patches):
-            self.pixels = nn.Linear(sizes.channels * sizes.edge**2, width)
+            self.pixels = nn.Linear(sizes.channels * sizes.edge**2, width, bias=sizes.bias)
+            self.first = nn.Parameter(torch.zeros(width)) if sizes.first else None
             if sizes.capacity:
                 self.positions = nn.Embedding(sizes.capacity, width)
         else:
             self.features = nn.Linear(sizes.features, width)
-        self.box = nn.Linear(sizes.box, width)
+            self.box_norm = norm(sizes.norm, width) if sizes.norm and sizes.apart else None
+        self.box = nn.Linear(sizes.box, width) if sizes.box else None
         self.norm = norm(sizes.norm, width) if sizes.norm else None
 
     def forward(self, given: RegionInput | PatchInput) -> Tensor:
         """[regions, width]."""
-        kind = self.box.weight.dtype  # pictures come in fp32, whatever the model computes in
-        seen = (
-            self.pixels(given.pixels.to(kind))
-            if isinstance(given, PatchInput)
-            else self.features(given.features.to(kind))
-        )
-        states: Tensor = seen + self.box(given.boxes.to(kind))
+        states, boxes = self._seen(given)
+        if self.box is not None:
+            box = self.box(boxes[:, : self.read])
+            if self.box_norm is not None:
+                assert self.norm is not None
+                return dropout(0.5 * (self.norm(states) + self.box_norm(box)), self.drop, self.training)
+            states = states + box
         if self.positions is not None:
             if given.layout.longest > self.positions.num_embeddings:
                 most = self.positions.num_embeddings
@@ -129,6 +140,17 @@ class PictureEmbedding(nn.Module):
         if self.norm is not None:
             states = self.norm(states)
         return dropout(states, self.drop, self.training)
+
+    def _seen(self, given: RegionInput | PatchInput) -> tuple[Tensor, Tensor]:
+        """Vectors projected [regions, width], and boxes; pictures come in fp32, whatever the model computes in."""
+        if not isinstance(given, PatchInput):
+            kind = self.features.weight.dtype
+            return self.features(given.features.to(kind)), given.boxes.to(kind)
+        kind = self.pixels.weight.dtype
+        states: Tensor = self.pixels(given.pixels.to(kind))
+        if self.first is not None:
+            states = torch.where((given.layout.positions == 0)[:, None], self.first, states)
+        return states, given.boxes.to(kind)
 
 
 def embedding(sizes: plan.Tokens | plan.Regions | plan.Patches, width: int) -> TokenEmbedding | PictureEmbedding:

@@ -24,6 +24,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_quick": gelu_quick,
     "silu": functional.silu,
     "tanh": torch.tanh,
+    "none": lambda states: states,
 }
 
 

@@ -16,6 +16,7 @@ from .shapes import count
 FORMAT = 1
 LARGEST_CONFIG = 16 * 2**20
 MOST_PARAMETERS = 10**12
+FOREIGN = ("model_type", "architectures", "bi_hidden_size")  # keys of other libraries' config.json
 
 
 def write_config(folder: Path, plan: Plan, extra: dict[str, Any]) -> None:
@@ -26,6 +27,18 @@ def write_config(folder: Path, plan: Plan, extra: dict[str, Any]) -> None:
     temporary = folder / ".config.json.tmp"
     temporary.write_bytes(text + b"\n")
     os.replace(temporary, folder / "config.json")
+
+
+def is_foreign(folder: Path) -> bool:
+    """Whether a folder is a checkpoint of another library, as far as its files say."""
+    if (folder / "modules.json").is_file():  # of sentence-transformers
+        return True
+    try:
+        with (folder / "config.json").open("rb") as file:
+            tree = msgspec.json.decode(file.read(LARGEST_CONFIG))
+    except (OSError, msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return False
+    return isinstance(tree, dict) and "plan" not in tree and any(key in tree for key in FOREIGN)
 
 
 def read_config(folder: Path) -> tuple[Plan, dict[str, Any]]:
@@ -42,7 +55,8 @@ def read_config(folder: Path) -> tuple[Plan, dict[str, Any]]:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(tree, dict) or "format" not in tree or "plan" not in tree:
-        raise UserError(f"{path}: no 'format' and 'plan'; this is not a heedful model")
+        remedy = f"; read it with: heedful convert {folder} NEW_FOLDER" if is_foreign(folder) else ""
+        raise UserError(f"{path}: no 'format' and 'plan'; this is not a heedful model{remedy}")
     number = tree["format"]
     if number != FORMAT:
         raise UserError(f"{path}: format {number!r}; this version reads {FORMAT}; update heedful")

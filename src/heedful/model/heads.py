@@ -202,18 +202,23 @@ class Head(nn.Module):
     def __init__(self, head: plan.Head, width: int) -> None:
         super().__init__()
         self.plan = head
-        self.transform = nn.Linear(width, width) if head.transform else None
-        self.activation = ACTIVATIONS[head.transform] if head.transform else None
-        self.norm = norm(head.norm, width) if head.transform else None
-        self.output = nn.Linear(width, head.outputs, bias=head.bias)
+        width *= head.together
+        self.transform, self.activation, self.norm = None, None, None
+        if head.transform:
+            self.transform = nn.Linear(width, head.hidden or width)
+            self.activation, width = ACTIVATIONS[head.transform], head.hidden or width
+            self.norm = norm(head.norm, width) if head.norm else None
+        self.output = nn.Linear(width, head.outputs, bias=head.bias) if head.outputs else nn.Identity()
         self.rooms = Rooms()
 
     def before_output(self, states: Tensor) -> Tensor:
         """[n, width] -> what the output layer reads [n, width]."""
+        if self.plan.together > 1:
+            states = states.reshape(-1, self.plan.together * states.shape[-1])
         if self.transform is not None:
             assert self.activation is not None
-            assert self.norm is not None
-            states = self.norm(self.activation(self.transform(states)))
+            states = self.activation(self.transform(states))
+            states = states if self.norm is None else self.norm(states)
         states = dropout(states, self.plan.dropout, self.training)
         return states if self.plan.scale == 1.0 else states * self.plan.scale
 

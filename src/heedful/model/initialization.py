@@ -36,13 +36,13 @@ def initial(plan: Plan, name: str, shape: tuple[int, ...], generator: torch.Gene
       (Radford et al. 2019, 2.3).
     """
     leaf = name.rsplit(".", 2)[-2:]
-    if leaf[0] in ("norm", "attended_norm"):
+    if leaf[0] in ("norm", "attended_norm", "box_norm"):
         return torch.ones(shape) if leaf[1] == "weight" else torch.zeros(shape)
     if leaf[1] == "bias":
         return torch.zeros(shape)
-    if leaf[1] == "buckets":
+    if leaf[1] in ("buckets", "first"):
         return _normal(shape, generator, 0.02)
-    embedding = leaf[0] in ("tokens", "positions", "segments")
+    embedding = leaf[0] in ("tokens", "positions", "segments", "tasks")
     if plan.initialization == "transformer":
         return _normal(shape, generator, shape[1] ** -0.5) if embedding else _xavier(shape, generator)
     if plan.initialization == "bert":

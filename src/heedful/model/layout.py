@@ -99,6 +99,13 @@ class Layout:
             raise ValueError("a row without tokens has no first token")
         return torch.from_numpy(self.starts).to(self.device)
 
+    @cached_property
+    def last_tokens(self) -> Tensor:
+        """Index of the last token of each row [rows]; rows must not be empty. Rows are packed or uniform."""
+        if self.keep is not None:
+            raise ValueError("the last tokens of padded rows are not known on the host")
+        return self.first_tokens + torch.from_numpy(self.lengths - 1).to(self.device)
+
     def longest_of(self, rows: Rows) -> int:
         """Tokens of the longest of these rows."""
         return int(self.lengths[rows].max()) if len(rows) else 0

@@ -56,7 +56,7 @@ class Model(nn.Module):
             modules = StreamModules()
             modules.embedding = embedding(stream.embedding, stream.width)
             if stream.pool is not None:
-                modules.pool = nn.Linear(stream.width, stream.pool.width)
+                modules.pool = nn.Linear(stream.width, stream.pool.width, bias=stream.pool.bias)
             self.add_module(stream.name, modules)
             self.streams[stream.name] = modules
         for number, address, block_plan in plan.blocks():
@@ -137,12 +137,13 @@ class Model(nn.Module):
         return self._head(name)(read if rows is None else read.index_select(0, rows))  # type: ignore[no-any-return]
 
     def pooled(self, stream: str, states: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> Tensor:
-        """The vector of each row [rows, pool width]: its first token, projected."""
+        """The vector of each row [rows, pool width]: its first or last token, projected."""
         pool = self.plan.stream(stream).pool
         if pool is None:
             raise ValueError(f"stream {stream!r} has no pool in this plan")
-        first = states[stream].index_select(0, layouts[stream].first_tokens)
-        return ACTIVATIONS[pool.activation](self.streams[stream].pool(first))
+        layout = layouts[stream]
+        read = states[stream].index_select(0, layout.first_tokens if pool.reads == "first" else layout.last_tokens)
+        return ACTIVATIONS[pool.activation](self.streams[stream].pool(read))
 
     def _head(self, name: str) -> Head:
         if name not in self.heads:
@@ -156,7 +157,9 @@ class Model(nn.Module):
         if head.reads == "tokens":
             return states[head.streams[0]]
         read = [self.row_vectors(head.reads, stream, states, layouts) for stream in head.streams]
-        return torch.cat(read) if head.objective == "contrast" else math.prod(read[1:], start=read[0])
+        if head.objective == "contrast":
+            return torch.cat(read)
+        return math.prod(read[1:], start=read[0]) if head.join == "product" else sum(read[1:], start=read[0])
 
     def row_vectors(self, how: str, stream: str, states: Mapping[str, Tensor], layouts: Mapping[str, Layout]) -> Tensor:
         """A vector of each row [rows, ...]; the mean of a row without tokens is 0."""

@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
-Activation = Literal["relu", "gelu", "gelu_tanh", "gelu_quick", "silu", "tanh"]
+Activation = Literal["relu", "gelu", "gelu_tanh", "gelu_quick", "silu", "tanh", "none"]
 
 
 class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,26 +100,34 @@ class Tokens(Part, frozen=True, tag="tokens"):
     """Token embedding, with absolute positions and segments added.
 
     `offset` is added to every position (2 in BART and RoBERTa, whose tables hold two rows more). `sinusoid`: sines and
-    cosines interleaved (Vaswani et al. 2017, 3.5) or in two halves (Marian). `scaled` multiplies the token vector by
-    sqrt(width) (3.4).
+    cosines interleaved (Vaswani et al. 2017, 3.5) or in two halves (Marian; "fairseq": with wave lengths that end at
+    10000 x 2 pi exactly, M2M100). `scaled` multiplies the token vector by sqrt(width) (3.4). With `tasks` the second
+    token of a row is the number of a task, which has a vector of its own, and neither position nor segment (12-in-1:
+    Lu et al. 2020, 3.2); the positions of those after it are as if it were not there.
     """
 
     vocab: int
     positions: Literal["none", "learned", "sinusoidal"] = "sinusoidal"
     capacity: int = 1024
     offset: int = 0
-    sinusoid: Literal["interleaved", "halves"] = "interleaved"
+    sinusoid: Literal["interleaved", "halves", "fairseq"] = "interleaved"
     scaled: bool = False
     segments: int = 0
+    tasks: int = 0
     norm: Norm | None = None
     dropout: float = 0.0
 
 
 class Regions(Part, frozen=True, tag="regions"):
-    """Picture regions: a feature vector and a box (x1, y1, x2, y2, area; all in 0..1), each projected, then added."""
+    """Picture regions: a feature vector and a box (x1, y1, x2, y2, area; all in 0..1), each projected, then added.
+
+    `box` is how many numbers of it are read. `apart` normalises both and takes their mean (LXMERT: Tan & Bansal 2019,
+    2.1).
+    """
 
     features: int
     box: int = 5
+    apart: bool = False
     norm: Norm | None = Norm()
     dropout: float = 0.0
 
@@ -128,22 +136,27 @@ class Patches(Part, frozen=True, tag="patches"):
     """Square picture patches of `edge` x `edge` pixels, projected, with their box as in Regions.
 
     `capacity` positions are learned besides (ViT: Dosovitskiy et al. 2021, 3.1): a sum of boxes alone cannot say "the
-    patch beside this one" before a layer has bent it.
+    patch beside this one" before a layer has bent it. With a `box` of 0 there is nothing else. `first` puts a learned
+    vector in the place of each row's first patch (ViT's class token); `bias` is that of the pixels' projection.
     """
 
     edge: int
     channels: int = 3
     box: int = 5
     capacity: int = 0
+    first: bool = False
+    bias: bool = True
     norm: Norm | None = Norm()
     dropout: float = 0.0
 
 
 class Pool(Part, frozen=True):
-    """A vector for a whole row: its first token, projected (BERT: tanh; ViLBERT: ReLU)."""
+    """A vector for a whole row: its first (or last) token, projected (BERT: tanh; ViLBERT: ReLU; CLIP: no more)."""
 
     width: int
     activation: Activation = "tanh"
+    bias: bool = True
+    reads: Literal["first", "last"] = "first"
 
 
 class Stream(Part, frozen=True):
@@ -158,9 +171,11 @@ class Stream(Part, frozen=True):
 class Head(Part, frozen=True):
     """What is read off the streams at the end, and its loss.
 
-    `reads` "tokens": one answer per selected token of `streams[0]`; "pooled": one per row, from the product of the
-    pooled vectors of `streams`; "first", "mean": one per row, from the state of its first token or the mean of them
-    all. `transform` puts dense + activation + norm before the output (BERT's masked-token head).
+    `reads` "tokens": one answer per selected token of `streams[0]`; "pooled": one per row, from the product (or what
+    `join` says) of the pooled vectors of `streams`; "first", "mean": one per row, from the state of its first token or
+    the mean of them all. `together` rows that follow each other are read as one, side by side (ViLBERT: two pictures).
+    `transform` puts dense + activation + norm before the output (BERT's masked-token head), `hidden` wide if that is
+    not the width that is read. No `outputs`: the answer is what is read.
 
     `objective` "classes" is cross-entropy over `outputs`; "distribution" the KL divergence from a given distribution
     (ViLBERT's masked regions); "several" a yes or no for each output; "values" half the squared error; "span" a first
@@ -173,8 +188,11 @@ class Head(Part, frozen=True):
     streams: tuple[str, ...]
     outputs: int
     reads: Literal["tokens", "pooled", "first", "mean"] = "tokens"
+    join: Literal["product", "sum"] = "product"
+    together: int = 1
     transform: Activation | None = None
-    norm: Norm = Norm()
+    hidden: int | None = None
+    norm: Norm | None = Norm()
     bias: bool = False
     scale: float = 1.0
     objective: Literal["classes", "distribution", "several", "values", "span", "contrast"] = "classes"

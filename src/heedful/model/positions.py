@@ -13,12 +13,19 @@ from .plan import Attend
 def sinusoids(positions: int, width: int, arrangement: str) -> Tensor:
     """[positions, width] sines and cosines of wave lengths 2 pi to 10000 x 2 pi (Vaswani et al. 2017, 3.5).
 
-    "interleaved" alternates sine and cosine as the paper does; "halves" puts all sines first (Marian).
+    "interleaved" alternates sine and cosine as the paper does; "halves" puts all sines first (Marian), and so does
+    "fairseq", whose last wave length is 10000 x 2 pi (as in tensor2tensor) and whose odd last column is 0.
     """
     position = torch.arange(positions, dtype=torch.float64)[:, None]
     even = torch.arange(0, width, 2, dtype=torch.float64)
-    angle = position / torch.pow(torch.tensor(10000.0, dtype=torch.float64), even / width)
+    base = torch.tensor(10000.0, dtype=torch.float64)
     table = torch.zeros(positions, width, dtype=torch.float64)
+    if arrangement == "fairseq":
+        half = width // 2
+        angle = position * torch.pow(base, -torch.arange(half, dtype=torch.float64) / max(1, half - 1))
+        table[:, :half], table[:, half : 2 * half] = angle.sin(), angle.cos()
+        return table.float()
+    angle = position / torch.pow(base, even / width)
     if arrangement == "halves":
         half = (width + 1) // 2
         table[:, :half] = angle.sin()

@@ -30,12 +30,21 @@ def _embedding(stream: Stream) -> Shapes:
             yield f"{address}.positions.weight", (embedding.capacity + embedding.offset, width)
         if embedding.segments:
             yield f"{address}.segments.weight", (embedding.segments, width)
-    else:
-        is_patch = isinstance(embedding, Patches)
-        yield from _linear(f"{address}.{'pixels' if is_patch else 'features'}", width, _seen(embedding))
-        yield from _linear(f"{address}.box", width, embedding.box)
-        if isinstance(embedding, Patches) and embedding.capacity:
+        if embedding.tasks:
+            yield f"{address}.tasks.weight", (embedding.tasks, width)
+    elif isinstance(embedding, Patches):
+        yield from _linear(f"{address}.pixels", width, _seen(embedding), embedding.bias)
+        if embedding.box:
+            yield from _linear(f"{address}.box", width, embedding.box)
+        if embedding.first:
+            yield f"{address}.first", (width,)
+        if embedding.capacity:
             yield f"{address}.positions.weight", (embedding.capacity, width)
+    else:
+        yield from _linear(f"{address}.features", width, embedding.features)
+        yield from _linear(f"{address}.box", width, embedding.box)
+        if embedding.apart:
+            yield from _norm(f"{address}.box_norm", embedding.norm, width)
     yield from _norm(f"{address}.norm", embedding.norm, width)
 
 
@@ -75,10 +84,14 @@ def _head(plan: Plan, head: Head) -> Shapes:
         width = stream.pool.width
     else:
         width = stream.width
+    width *= head.together
     if head.transform:
-        yield from _linear(f"{address}.transform", width, width)
-        yield from _norm(f"{address}.norm", head.norm, width)
-    yield from _linear(f"{address}.output", head.outputs, width, head.bias)
+        hidden = head.hidden or width
+        yield from _linear(f"{address}.transform", hidden, width)
+        yield from _norm(f"{address}.norm", head.norm, hidden)
+        width = hidden
+    if head.outputs:
+        yield from _linear(f"{address}.output", head.outputs, width, head.bias)
 
 
 def parameter_shapes(plan: Plan) -> dict[str, tuple[int, ...]]:
@@ -93,7 +106,7 @@ def parameter_shapes(plan: Plan) -> dict[str, tuple[int, ...]]:
             found.update(_norm(f"{step.stream}.norm", step.norm, plan.stream(step.stream).width))
     for stream in plan.streams:
         if stream.pool is not None:
-            found.update(_linear(f"{stream.name}.pool", stream.pool.width, stream.width))
+            found.update(_linear(f"{stream.name}.pool", stream.pool.width, stream.width, stream.pool.bias))
     for head in plan.heads:
         found.update(_head(plan, head))
     for tie in plan.ties:
@@ -127,7 +140,8 @@ def flops_per_token(plan: Plan) -> dict[str, int]:
     for head in plan.heads:
         if head.reads == "tokens":
             width = plan.stream(head.streams[0]).width
-            cost[head.streams[0]] += 2 * width * (head.outputs + (width if head.transform else 0))
+            hidden = (head.hidden or width) if head.transform else 0
+            cost[head.streams[0]] += 2 * (width * hidden + (hidden or width) * head.outputs)
     for stream in plan.streams:
         if not isinstance(stream.embedding, Tokens):
             cost[stream.name] += 2 * stream.width * (_seen(stream.embedding) + stream.embedding.box)

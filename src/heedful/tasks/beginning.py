@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,11 @@ from ..model.presets import plan
 from ..text.tokenizer import Tokenizer
 from .finding import find, keep_copy, load_tokenizer
 
+ENCODER, DECODER = "encoder", "decoder"
+READS = {
+    ENCODER: "an encoder, in which a word sees those after it; start from one that `train fill` made, or a BERT",
+    DECODER: "a decoder, in which a word sees none after it; start from one that `train write` made, or a GPT-2",
+}
 DROPOUT = ("dropout", "attention_dropout")  # what a recipe may change of a model to start from
 
 
@@ -82,6 +87,7 @@ def planned(recipe: Recipe, vocab: int, start: Plan | None = None, **sizes: int)
     UserError if learned positions are fewer than `data.longest` asks for.
     """
     if start is not None:
+        _require_family(start, TASKS[recipe.task].family)
         if others := [key for key in recipe.model if key not in DROPOUT]:
             named = ", ".join("--preset" if key == "preset" else f"model.{key}" for key in others)
             raise UserError(f"with a model to start from, [model] is its own, but for dropout: leave {named} out")
@@ -104,6 +110,16 @@ def planned(recipe: Recipe, vocab: int, start: Plan | None = None, **sizes: int)
     return built
 
 
+def _require_family(start: Plan, family: str) -> None:
+    """UserError for a model to start from that reads in another way than the task's do."""
+    streams = {stream.name for stream in start.streams}
+    causal = any(attend.mask == "causal" for _, _, block in start.blocks() for attend in block.attends)
+    found = "decoder" if causal else "encoder"
+    if family in (DECODER, ENCODER) and (streams, found) != ({"text"}, family):
+        known = found if streams == {"text"} else f"model of {', '.join(sorted(streams))}"
+        raise UserError(f"training.start: it is a {known}, and this task trains {READS[family]}")
+
+
 def look(path: str | Path) -> Start:
     """The model in a folder of a run or a model, without its weights."""
     folder = find(path)
@@ -123,6 +139,16 @@ def keep_start(recipe: Recipe, folder: Path) -> tuple[list[str], Tokenizer | Non
 def plan_of_start(recipe: Recipe, folder: Path) -> Plan | None:
     """The plan of the model that a run starts from, from its data; None: it starts from nothing."""
     return None if recipe.training.start is None else read_config(folder / "start")[0]
+
+
+def extra_of_start(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """The keys beside the plan in config.json of the model that a run starts from; none where it starts from nothing."""
+    return {} if recipe.training.start is None else read_config(folder / "start")[1]
+
+
+def came(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """What a finished model keeps of that one: which library it came from, and as what."""
+    return {key: value for key, value in extra_of_start(recipe, folder).items() if key == "origin"}
 
 
 def start_with(model: Model, recipe: Recipe, folder: Path) -> None:

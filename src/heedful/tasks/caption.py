@@ -78,8 +78,8 @@ def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
     start = plan_of_start(recipe, folder)
     model = Model(planned(recipe, tokenizer.vocab_size, start, edge=sight.edge, channels=3), recipe.seed).to(device)
     start_with(model, recipe, folder)
-    part = Part(table, 0)
-    heldout = [Part(table, pool) for pool in range(1, int(table.columns["pool"][0].max()) + 1)]
+    part = Part(table, 0, tokenizer)
+    heldout = [Part(table, pool, tokenizer) for pool in range(1, int(table.columns["pool"][0].max()) + 1)]
     batches = Batches(part, recipe.training.batch_tokens, recipe.seed)
     extra = {
         "pictures": msgspec.to_builtins(sight), "decoding": msgspec.to_builtins(recipe.decoding),
@@ -140,7 +140,8 @@ class Captioner:
         own = self.decoding
         options = Options(
             beam=own.beam if beam is None else beam, length_penalty=own.length_penalty, alpha=own.alpha,
-            max_ratio=0.0, max_extra=max(1, own.max_extra), start=Tokenizer.start, end=Tokenizer.end,
+            max_ratio=0.0, max_extra=max(1, own.max_extra), start=self.tokenizer.start,
+            end=self.tokenizer.end,
         )  # fmt: skip
         device = next(self.model.parameters()).device
         answers = decode(

@@ -66,10 +66,10 @@ def read_kept(folder: Path, kind: type[Known]) -> Known:
         raise UserError(f"{path}: {error}; begin the run again") from None
 
 
-def opened(folder: Path, name: str, recipe: Recipe) -> Spelled:
+def opened(folder: Path, name: str, recipe: Recipe, tokenizer: Tokenizer) -> Spelled:
     """A table with its spellings, as training reads it."""
     table, spellings = Table.open(folder / f"{name}.safetensors"), open_spellings(folder / "spellings.safetensors")
-    return Spelled(table, spellings, recipe.data.longest, recipe.seed, recipe.training.token_dropout)
+    return Spelled(table, spellings, tokenizer, recipe.data.longest, recipe.seed, recipe.training.token_dropout)
 
 
 def told(notes: Iterable[tuple[str, str]]) -> list[str]:

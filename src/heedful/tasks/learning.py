@@ -15,6 +15,7 @@ from ..model.embeddings import TokenInput
 from ..model.heads import Labels
 from ..model.layout import Layout
 from ..model.model import Model
+from ..model.plan import Tokens
 from ..train.validation import Validation
 
 
@@ -32,6 +33,12 @@ def twice(given: TokenInput) -> TokenInput:
     lengths = np.concatenate([given.layout.lengths] * 2)
     segments = None if given.segments is None else torch.cat([given.segments] * 2)
     return TokenInput(torch.cat([given.ids] * 2), Layout.packed(lengths, given.layout.device), segments)
+
+
+def segmented(model: Model, segments: torch.Tensor) -> torch.Tensor | None:
+    """Segment ids for a model that tells texts apart by them; RoBERTa's kind has but one segment."""
+    embedding = model.plan.stream("text").embedding
+    return segments if isinstance(embedding, Tokens) and embedding.segments > 1 else None
 
 
 @dataclass

@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from .foreign import Foreign
 from .pipeline import BYTES, SPACE
 from .tokenizer import Tokenizer
 
@@ -25,8 +26,10 @@ def offsets(tokenizer: Tokenizer, text: str, ids: Sequence[int]) -> tuple[Ids, I
     """First character and end (not included) of each of `ids`, which `tokenizer.encode(text)` gave; [tokens] each.
 
     The space before a word belongs to its token. Tokens that share a character both have all of it. The space put in
-    front of a text is no character of it.
+    front of a text is no character of it. Those of a foreign tokenizer are its own library's.
     """
+    if isinstance(tokenizer, Foreign):
+        return tokenizer.places(text)
     starts, ends = _bytes(tokenizer, text)
     raw = tokenizer.kind == "bytes"
     pieces = tokenizer.pieces(ids)

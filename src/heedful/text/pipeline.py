@@ -22,6 +22,7 @@ CUTS: tuple[Cut, ...] = ("classes", "digits", "spaces")
 
 # The order is the ids: pad 0, start 1, end 2, unknown 3. Tag tokens follow, then placeholders.
 CONTROLS = ("<pad>", "<s>", "</s>", "<unk>")
+MASK = "<mask>"  # the tag that hides tokens
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
 SPACE = "▁"

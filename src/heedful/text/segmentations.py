@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from ..errors import UserError
 from .draws import draws
 from .pipeline import BYTES
 from .ragged import offsets, spans, sums
@@ -58,6 +59,11 @@ class Sampler:
     def __init__(self, tokenizer: Tokenizer, count: int, probability: float, seed: int) -> None:
         assert 0 <= probability < 1
         assert count >= 1
+        if not tokenizer.samples:
+            raise UserError(
+                "the tokenizer that was taken over has neither merges of words nor a unigram model of them, so there "
+                "is no subword sampling: set tokenizer.sampling = 0"
+            )
         self.tokenizer, self.count = tokenizer, count
         self._model = (_Lattice if tokenizer.kind == "unigram" else _Merges)(tokenizer, probability, seed)
 
@@ -80,10 +86,12 @@ class Sampler:
         return Segmentations(everything, starts, self.count)
 
     def _draw(self, words: Sequence[str], own: list[list[int]]) -> Iterator[tuple[list[int], Ids, Ids]]:
-        """Some words' numbers, and their segmentations' tokens and lengths. A control token is always whole."""
+        """Some words' numbers, and their segmentations' tokens and lengths. A control token is always whole, and so is
+        what is written as ids (see `foreign`)."""
         marks = [number for number, word in enumerate(words) if word.startswith(" ")]
-        whole = np.repeat(np.array([own[number][0] for number in marks], np.int64), self.count)
-        yield marks, whole, np.ones_like(whole)
+        whole = [own[number] for number in marks for _ in range(self.count)]
+        tokens = np.array([token for ids in whole for token in ids], np.int64)
+        yield marks, tokens, np.array(list(map(len, whole)), np.int64)
         for chosen in self._blocks(words):
             yield chosen, *self._model.draw([words[word] for word in chosen], self.count)
 
@@ -177,7 +185,7 @@ class _Lattice:
         self.limit = np.uint64(probability * 2.0**64)
         self.scores = {piece: score for piece, score in tokenizer.scores.items() if " " not in piece}
         for byte in BYTES:
-            self.scores.pop(byte)
+            self.scores.pop(byte, None)
         self.longest = max(map(len, self.scores))
         # As in the library: worse than any piece by 10.
         self.unknown = min([*self.scores.values(), 0.0]) - 10.0

@@ -39,6 +39,8 @@ class Speller:
     def _bytes(self, token: int) -> bytes:
         if not self.tokenizer.is_text(token):
             return b""
+        if token in self.tokenizer.added:
+            return self.tokenizer.added[token].encode()
         (piece,) = self.tokenizer.pieces([token])
         if self.tokenizer.kind == "bytes":
             return bytes(_byte_level()[letter] for letter in piece)

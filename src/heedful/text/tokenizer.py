@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from .pipeline import (
     CONTROLS,
     CUTS,
     KINDS,
+    MASK,
     SPACE,
     Cut,
     Kind,
@@ -36,6 +37,8 @@ from .pipeline import (
     without_surrogates,
 )
 
+FOREIGN = b'{"heedful":"foreign tokenizer",'  # how a file of `foreign.Foreign` begins
+
 
 class Tokenizer:
     """A vocabulary with the way from text to its ids and back.
@@ -45,14 +48,19 @@ class Tokenizer:
 
     Made for `prose`, it reads texts of many lines: line by line, the line end a part of each, and no token reaches
     over it. Then the ids of two texts end to end are those of both as one wherever the first ends with its line.
+
+    `start` and `end` frame a text, `between` ends part two; `mask` hides a token (None: none was trained with).
+    `opens`: a text to go on with begins with `start`. `spaced`: a text is read as if a space stood in front of it.
+    `samples`: there is subword sampling for it.
     """
 
-    pad, start, end, unknown = 0, 1, 2, 3
+    between, opens, samples = 1, True, True
+    added: Mapping[int, str] = {}  # tokens of text that are written as they are said, spaces too
 
     def __init__(
         self, model: models.Model, kind: Kind, lowercase: bool = False, cut: Cut = "classes", prose: bool = False
     ) -> None:
-        self.kind, self.lowercase, self.cut, self.prose = kind, lowercase, cut, prose
+        self.kind, self.lowercase, self.cut, self.prose, self.spaced = kind, lowercase, cut, prose, not prose
         self._backend = tokenizers.Tokenizer(model)
         self._backend.normalizer = normaliser(kind, lowercase, prose)
         self._backend.pre_tokenizer = splitter(kind, cut)
@@ -64,6 +72,8 @@ class Tokenizer:
         known = itertools.takewhile(marks.__contains__, map(placeholder, itertools.count(1)))
         self.placeholders = tuple(marks.pop(piece) for piece in list(known))  # the ids of placeholder 1, 2, ...
         self._tags = {piece[1:]: number for piece, number in marks.items()}
+        self.pad, self.start, self.end, self.unknown = range(len(CONTROLS))
+        self.mask = self._tags.get(MASK)
 
     @property
     def vocab_size(self) -> int:
@@ -187,6 +197,10 @@ class Tokenizer:
             content = Path(path).read_bytes()
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        if content.startswith(FOREIGN):
+            from .foreign import Foreign  # which is a tokenizer, too
+
+            return Foreign.opened(content, path)
         try:
             tree = json.loads(content.decode("utf-8"))
         except (ValueError, RecursionError) as error:

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ...data.windows import MARKS, Context, Ids, Reading, Window, contexts_of, most_context, windows_of
+from ...data.windows import Context, Ids, Reading, Window, contexts_of, most_context, windows_of
 from ...errors import UserError
 from ...model.embeddings import TokenInput
 from ...model.layout import Layout
 from ...model.model import Model
 from ...text.tokenizer import Tokenizer
 from ..finding import find, load_for
+from ..learning import segmented
 
 TOKENS = 8192  # of windows that are read together
 QUESTIONS = 512  # answered together: their windows are sorted by length
@@ -83,7 +84,10 @@ class Answerer:
             contexts = contexts_of(self.tokenizer, (context for _, context in some))
             asked = self.tokenizer.encode_many([question for question, _ in some])
             read = [contexts[context] for _, context in some]
-            windows = [list(windows_of(ids, context, self.reading)) for ids, context in zip(asked, read, strict=True)]
+            windows = [
+                list(windows_of(self.tokenizer, ids, context, self.reading))
+                for ids, context in zip(asked, read, strict=True)
+            ]
             logits = iter(read_windows(self.model, [window for own in windows for window in own], self.device))
             for context, own in zip(read, windows, strict=True):
                 found.append(self.choose(context, own, [next(logits) for _ in own], best))
@@ -117,17 +121,17 @@ def load(path: str | Path) -> Answerer:
         threshold = msgspec.convert(extra.get("threshold"), float | None)
     except msgspec.ValidationError as error:
         raise UserError(f"{find(path) / 'config.json'}: {error}; copy the model again") from None
-    if min(reading) < 1 or reading.stride >= reading.longest - MARKS - reading.longest_question:
+    if min(reading) < 1 or reading.stride >= reading.room(reading.longest_question, tokenizer.between):
         raise UserError(f"{find(path) / 'config.json'}: reading = {list(reading)} makes no windows; copy it again")
     return Answerer(model, tokenizer, reading, threshold, find(path))
 
 
-def given(rows: Ids, lengths: Ids, heads: Ids, device: torch.device) -> TokenInput:
+def given(model: Model, rows: Ids, lengths: Ids, heads: Ids, device: torch.device) -> TokenInput:
     """Rows end to end as the model reads them; a row's first `heads` tokens are the question's segment."""
     place = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     segments = (place >= np.repeat(heads, lengths)).astype(np.int64)
     move = lambda ids: torch.from_numpy(ids).to(device)
-    return TokenInput(move(rows), Layout.packed(lengths, device), move(segments))
+    return TokenInput(move(rows), Layout.packed(lengths, device), segmented(model, move(segments)))
 
 
 def read_windows(model: Model, windows: Sequence[Window], device: torch.device) -> list[Logits]:
@@ -143,7 +147,7 @@ def read_windows(model: Model, windows: Sequence[Window], device: torch.device) 
             some = order[first:end]
             heads = np.array([windows[number].head for number in some], np.int64)
             rows = np.concatenate([windows[number].ids for number in some])
-            inputs = {"text": given(rows, lengths[some], heads, device)}
+            inputs = {"text": given(model, rows, lengths[some], heads, device)}
             logits = model.logits("span", *model.encode(inputs)).float().cpu().numpy()
             for number, own in zip(some, np.split(logits, np.cumsum(lengths[some])[:-1]), strict=True):
                 found[number] = own

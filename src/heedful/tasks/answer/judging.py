@@ -72,7 +72,7 @@ class Heldout:
         self.contexts = contexts_of(tokenizer, (one.context for one in questions))
         asked = tokenizer.encode_many([one.question for one in questions])
         self.windows = [
-            list(windows_of(ids, self.contexts[one.context], reading))
+            list(windows_of(tokenizer, ids, self.contexts[one.context], reading))
             for one, ids in zip(questions, asked, strict=True)
         ]
         # What has no known place cannot be measured by the loss, only by its words.

@@ -25,7 +25,7 @@ from ...model.plan import Head
 from ...text.tokenizer import Tokenizer
 from ...train.run import require_memory
 from ...train.task import Task
-from ..beginning import keep_start, located, plan_of_start, planned, settled, start_with
+from ..beginning import keep_start, located, look, plan_of_start, planned, settled, start_with
 from ..closing import write
 from ..finding import save_model
 from ..learning import Batch, Learning
@@ -51,7 +51,8 @@ class Account(msgspec.Struct, kw_only=True):
 
 def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
     """The recipe with files found and sizes chosen; UserError for windows that would leave tokens out."""
-    Reading.of(recipe.data)
+    start = recipe.training.start
+    Reading.of(recipe.data, between=1 if start is None else look(start).tokenizer.between)
     return settled(located(recipe, root), SIZE)
 
 
@@ -146,7 +147,7 @@ def _table(
     rows = [
         (window.ids, window.head, wanted(one, contexts[one.context], window))
         for one, ids in zip(questions, asked, strict=True)
-        for window in windows_of(ids, contexts[one.context], reading)
+        for window in windows_of(tokenizer, ids, contexts[one.context], reading)
     ]
     columns = {
         "text": (ids for ids, _, _ in rows),
@@ -194,7 +195,7 @@ def build(recipe: Recipe, folder: Path, device: torch.device) -> Task:
     return Learning(
         model=model,
         epoch=Batches(table, recipe.training.batch_tokens, recipe.seed).epoch,
-        batch=lambda examples, epoch: _batch(table, examples, device),
+        batch=lambda examples, epoch: _batch(model, table, examples, device),
         scores=lambda model: heldout.validation(),
         save=lambda path, model: _save(path, model, tokenizer, reading, heldout),
     )
@@ -209,14 +210,14 @@ def read_dev(folder: Path) -> list[Question]:
         raise UserError(f"{path}: {error}; delete the run's data and prepare it again") from None
 
 
-def _batch(table: Table, examples: Ids, device: torch.device) -> Batch:
+def _batch(model: Model, table: Table, examples: Ids, device: torch.device) -> Batch:
     """Each row's loss counts once: `tokens` is the number of rows."""
     ids, lengths = table.rows("text", examples)
     heads, _ = table.rows("head", examples)
     places, _ = table.rows("wanted", examples)
     starts = (np.cumsum(lengths) - lengths)[:, None]
     labels = Labels(torch.from_numpy(places.reshape(-1, 2) + starts).to(device))
-    return Batch(len(examples), {"text": given(ids, lengths, heads, device)}, {"span": labels})
+    return Batch(len(examples), {"text": given(model, ids, lengths, heads, device)}, {"span": labels})
 
 
 def _save(path: Path, model: Model, tokenizer: Tokenizer, reading: Reading, heldout: Heldout) -> None:

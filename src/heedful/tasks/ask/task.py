@@ -18,7 +18,7 @@ from ...errors import UserError
 from ...model.model import Model
 from ...model.plan import Head, Patches, Plan, Tokens
 from ...train.validation import Sample, Validation
-from ..beginning import located, plan_of_start, planned, settled, start_with
+from ..beginning import came, located, plan_of_start, planned, settled, start_with
 from ..finding import save_model
 from ..learning import Batch, Learning
 from .batching import HEAD, inputs_of, labels_of
@@ -81,7 +81,7 @@ def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
     def save(folder: Path, model: Model) -> None:
         extra = {
             "answers": data.answers.words, "longest": recipe.data.longest, "fields": recipe.data.fields,
-            "pictures": msgspec.to_builtins(data.gallery.sight),
+            "pictures": msgspec.to_builtins(data.gallery.sight), **came(recipe, folder),
         }  # fmt: skip
         save_model(folder, model, "ask", data.tokenizer, extra)
 

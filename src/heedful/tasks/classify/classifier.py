@@ -87,7 +87,7 @@ class Classifier:
         words = Words(self.tokenizer)
         table, _ = table_of(examples, words, self.longest)
         device = next(self.model.parameters()).device
-        logits = answers(self.model, Spelled(table, words.spellings(), self.longest), device)
+        logits = answers(self.model, Spelled(table, words.spellings(), self.tokenizer, self.longest), device)
         if self.kept.kind == "number":
             return np.asarray(logits * self.kept.deviation + self.kept.mean)
         if self.kept.kind == "several":

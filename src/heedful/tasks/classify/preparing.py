@@ -93,7 +93,8 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
     assert recipe.tokenizer.size is not None
     plan = planned(recipe, recipe.tokenizer.size, start)
     embedding = plan.stream("text").embedding
-    if len(names_of(data.fields)) > 2 and isinstance(embedding, Tokens) and embedding.segments < 2:
+    pairs = len(names_of(data.fields)) > 2
+    if start is None and pairs and isinstance(embedding, Tokens) and embedding.segments < 2:
         raise UserError(f"model.segments = {embedding.segments}; pairs of texts need 2")
     require_memory(plan, averaged=training.ema > 0)
     return msgspec.structs.replace(recipe, training=training)
@@ -153,7 +154,8 @@ def labels_of(answer: Answer) -> Sequence[str]:
 
 
 def table_of(examples: Sequence[Example], words: Words, longest: int, kept: Kept | None = None) -> tuple[Table, int]:
-    """Rows [start] a [end], or [start] a [end] b [end], as numbers of words; how many had to be cut.
+    """Rows [start] a [end], or [start] a [end] b [end] (or two ends between, as the tokenizer says), as numbers of
+    words; how many had to be cut.
 
     "second" has for each row the number of its words before the second text. Of a pair the longer text loses its last
     words first (Devlin et al. 2019, released code). Without `kept` there are no answers.
@@ -162,10 +164,11 @@ def table_of(examples: Sequence[Example], words: Words, longest: int, kept: Kept
     start, end = words.number(START), words.number(END)
     for example in examples:
         texts = [words.of(text) for text in example.texts]
-        room = longest - 1 - len(texts)
+        between = words.tokenizer.between if len(texts) > 1 else 1
+        room = longest - between - len(texts)
         fitted = _fitted(words, texts, room)
         shortened += fitted != texts
-        row = [start, *fitted[0], end]
+        row = [start, *fitted[0], *[end] * between]
         seconds.append([len(row)])
         rows.append([*row, *fitted[1], end] if len(fitted) > 1 else row)
     columns = {"word": rows, "second": seconds}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import torch
 
 from ...config import Recipe
+from ...convert.layout import label_of
 from ...data.batches import Batches
 from ...data.spelled import Spelled
 from ...measure import labels as measured
@@ -16,14 +19,14 @@ from ...model.embeddings import TokenInput
 from ...model.heads import Labels
 from ...model.layout import Layout
 from ...model.model import Model
-from ...model.plan import Head, Plan
+from ...model.plan import Head, Plan, Pool
 from ...text.ragged import spans
 from ...text.tokenizer import Tokenizer
 from ...train.validation import Validation
-from ..beginning import plan_of_start, planned, start_with
+from ..beginning import came, plan_of_start, planned, start_with
 from ..examples import opened, read_kept
 from ..finding import save_model
-from ..learning import Batch, Learning, twice
+from ..learning import Batch, Learning, segmented, twice
 from .preparing import Kept
 
 VALIDATION_TOKENS = 8192
@@ -31,51 +34,63 @@ HEAD = "label"
 OBJECTIVES = {"one": "classes", "several": "several", "number": "values"}
 
 
-def plan_for(recipe: Recipe, vocab: int, kept: Kept, start: Plan | None = None) -> Plan:
-    """An encoder with one answer a row, read from the mean of its tokens' states or, as in BERT, from the first."""
-    built = planned(recipe, vocab, start)
-    stream = msgspec.structs.replace(built.stream("text"), pool=None)
+def plan_for(
+    recipe: Recipe, vocab: int, kept: Kept, start: Plan | None = None, origin: Mapping[str, Any] | None = None
+) -> Plan:
+    """An encoder with one answer a row, read from the mean of its tokens' states or from the first; where the recipe
+    does not say and the start came from another library (`origin`), as there."""
+    built, reads = planned(recipe, vocab, start), recipe.training.reads
+    own = label_of(origin) if origin is not None and reads is None else {}
+    stream, reading = built.stream("text"), {"reads": reads or "mean", **own}
+    pool = (stream.pool or Pool(width=stream.width)) if reading["reads"] == "pooled" else None
     head = Head(
-        name=HEAD, streams=("text",), outputs=kept.outputs, reads=recipe.training.reads, bias=True,
-        objective=OBJECTIVES[kept.kind], dropout=stream.embedding.dropout,
+        name=HEAD, streams=("text",), outputs=kept.outputs, bias=True, objective=OBJECTIVES[kept.kind],
+        dropout=stream.embedding.dropout, **reading,
     )  # fmt: skip
-    return msgspec.structs.replace(built.with_heads(head), streams=(stream,))
+    return msgspec.structs.replace(built.with_heads(head), streams=(msgspec.structs.replace(stream, pool=pool),))
 
 
 def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
     """Model and data; see `runs.Trained`."""
     kept, tokenizer = read_kept(folder, Kept), Tokenizer.load(folder / "tokenizer.json")
-    model = Model(plan_for(recipe, tokenizer.vocab_size, kept, plan_of_start(recipe, folder)), recipe.seed)
+    start, origin = plan_of_start(recipe, folder), came(recipe, folder)
+    model = Model(plan_for(recipe, tokenizer.vocab_size, kept, start, origin.get("origin")), recipe.seed)
     start_with(model, recipe, folder)
-    train, dev = opened(folder, "train", recipe), opened(folder, "dev", recipe)
-    batches = Batches(train.table, recipe.training.batch_tokens, recipe.seed)
-    extra = {"answers": msgspec.to_builtins(kept), "longest": recipe.data.longest}
+    train, dev = (opened(folder, name, recipe, tokenizer) for name in ("train", "dev"))
+    batches, r_drop = Batches(train.table, recipe.training.batch_tokens, recipe.seed), recipe.training.r_drop
+    extra = {"answers": msgspec.to_builtins(kept), "longest": recipe.data.longest, **origin}
     return Learning(
         model.to(device),
         epoch=batches.epoch,
-        batch=lambda examples, epoch: batch_of(train, examples, epoch, device, kept.kind, recipe.training.r_drop),
+        batch=lambda examples, epoch: batch_of(model, train, examples, epoch, device, kept.kind, r_drop),
         scores=lambda model: validated(model, dev, kept, device),
         save=lambda path, model: save_model(path, model, "classify", tokenizer, extra),
     )
 
 
-def input_of(rows: Spelled, examples: np.ndarray, epoch: int | None, device: torch.device) -> TokenInput:
-    """The rows of some examples; the second text of a pair is segment 1."""
+def input_of(model: Model, rows: Spelled, examples: np.ndarray, epoch: int | None, device: torch.device) -> TokenInput:
+    """The rows of some examples; the second text of a pair is segment 1, where the model has segments."""
     found = rows.rows(examples, epoch)
     second, _ = rows.table.rows("second", examples)
     segments = None
     if (second < found.words).any():
         place = spans(np.zeros(len(found.words), np.int64), found.words)
         segments = torch.from_numpy(np.repeat(place >= np.repeat(second, found.words), found.sizes).astype(np.int64))
-        segments = segments.to(device)
+        segments = segmented(model, segments.to(device))
     return TokenInput(torch.from_numpy(found.ids).to(device), Layout.packed(found.lengths, device), segments)
 
 
 def batch_of(
-    rows: Spelled, examples: np.ndarray, epoch: int | None, device: torch.device, kind: str, r_drop: float = 0.0
+    model: Model,
+    rows: Spelled,
+    examples: np.ndarray,
+    epoch: int | None,
+    device: torch.device,
+    kind: str,
+    r_drop: float = 0.0,
 ) -> Batch:
     """A micro-batch, whose loss is a mean over examples."""
-    given = input_of(rows, examples, epoch, device)
+    given = input_of(model, rows, examples, epoch, device)
     wanted = torch.from_numpy(rows.table.rows("label", examples)[0]).to(device)
     if kind != "one":
         wanted = wanted.view(len(examples), -1)
@@ -87,7 +102,7 @@ def answers(model: Model, rows: Spelled, device: torch.device) -> np.ndarray:
     """Logits [examples, outputs] of all examples, in order."""
     found = np.zeros((len(rows.table), model.heads[HEAD].plan.outputs))
     for examples in Batches(rows.table, VALIDATION_TOKENS, 0).in_order():
-        states, layouts = model.encode({"text": input_of(rows, examples, None, device)})
+        states, layouts = model.encode({"text": input_of(model, rows, examples, None, device)})
         found[examples] = model.logits(HEAD, states, layouts).double().cpu().numpy()
     return found
 

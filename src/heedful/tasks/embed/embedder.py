@@ -15,7 +15,7 @@ from ...model.model import Model
 from ...model.plan import Tokens
 from ...text.tokenizer import Tokenizer
 from ..finding import find, load_for
-from .task import HEAD, vectors_of
+from .task import HEAD, vectors_of, width_of
 
 QUERIES = 256  # compared with all texts at a time
 
@@ -40,13 +40,14 @@ class Embedder:
 
     def __init__(self, model: Model, tokenizer: Tokenizer, settings: Settings) -> None:
         self.model, self.tokenizer, self.settings = model.eval(), tokenizer, settings
-        self.width = model.plan.heads[0].outputs
+        self.width = width_of(model.plan)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Vectors of length 1, float32 [texts, width]: their products are cosines."""
         rows = [ids[: self.settings.longest - 2] for ids in self.tokenizer.encode_many(list(texts))]
         lengths = np.array([len(ids) for ids in rows], np.int64)
-        return vectors_of(self.model, np.array([token for ids in rows for token in ids], np.int64), lengths)
+        ids = np.array([token for row in rows for token in row], np.int64)
+        return vectors_of(self.model, self.tokenizer, ids, lengths)
 
     def search(self, queries: Sequence[str], texts: Sequence[str] | Vectors, best: int = 10) -> list[list[Hit]]:
         """For each query the `best` of the texts (or of their vectors, made before), the most alike first."""

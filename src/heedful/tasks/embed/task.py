@@ -66,32 +66,38 @@ def prepare(recipe: Recipe, folder: Path) -> list[str]:
     return lines + prepare_pairs(recipe, folder, tokenizer)
 
 
-def rows_of(ids: Ids, lengths: Ids, device: torch.device) -> TokenInput:
+def width_of(plan: Plan) -> int:
+    """Numbers of a text's vector."""
+    head = plan.heads[0]
+    return head.outputs or head.hidden or plan.streams[0].width
+
+
+def rows_of(tokenizer: Tokenizer, ids: Ids, lengths: Ids, device: torch.device) -> TokenInput:
     """Texts end to end, and their lengths, as rows: each with a start and an end."""
     ends = np.cumsum(lengths)
     places = np.stack([ends - lengths, ends], 1).ravel()
-    controls = np.tile([Tokenizer.start, Tokenizer.end], len(lengths))
+    controls = np.tile([tokenizer.start, tokenizer.end], len(lengths))
     return TokenInput(torch.from_numpy(np.insert(ids, places, controls)).to(device), Layout.packed(lengths + 2, device))
 
 
-def batch_of(table: Table, numbers: Ids, device: torch.device) -> Batch:
+def batch_of(tokenizer: Tokenizer, table: Table, numbers: Ids, device: torch.device) -> Batch:
     """Some pairs: all their first texts, then all their second ones. The loss is a mean over pairs."""
     sides = [table.rows(side, numbers) for side in SIDES]
-    given = rows_of(*(np.concatenate(parts) for parts in zip(*sides, strict=True)), device)
+    given = rows_of(tokenizer, *(np.concatenate(parts) for parts in zip(*sides, strict=True)), device)
     groups = table.rows("groups", numbers)[0].reshape(len(numbers), -1)
     return Batch(len(numbers), {"text": given}, {HEAD: Labels(torch.from_numpy(groups).to(device))})
 
 
-def vectors_of(model: Model, ids: Ids, lengths: Ids) -> retrieval.Vectors:
+def vectors_of(model: Model, tokenizer: Tokenizer, ids: Ids, lengths: Ids) -> retrieval.Vectors:
     """Unit vectors [rows, width] of texts end to end, whatever their order; near lengths are computed together."""
     device = next(model.parameters()).device
     order, ends = np.argsort(lengths, kind="stable"), np.cumsum(lengths)
-    found = np.zeros((len(lengths), model.plan.heads[0].outputs), np.float32)
+    found = np.zeros((len(lengths), width_of(model.plan)), np.float32)
     rows = max(1, AT_A_TIME // (int(lengths.max(initial=0)) + 2))
     for first in range(0, len(order), rows):
         some = order[first : first + rows]
         parts = [ids[ends[row] - lengths[row] : ends[row]] for row in some]
-        given = {"text": rows_of(np.concatenate(parts), lengths[some], device)}
+        given = {"text": rows_of(tokenizer, np.concatenate(parts), lengths[some], device)}
         with torch.no_grad():
             states, layouts = model.encode(given)
             vectors = torch.nn.functional.normalize(model.logits(HEAD, states, layouts).float(), dim=-1)
@@ -99,14 +105,14 @@ def vectors_of(model: Model, ids: Ids, lengths: Ids) -> retrieval.Vectors:
     return found
 
 
-def _scores(model: Model, dev: Table, batches: list[Ids]) -> Validation:
+def _scores(model: Model, tokenizer: Tokenizer, dev: Table, batches: list[Ids]) -> Validation:
     device, nll, count = next(model.parameters()).device, 0.0, 0
     for numbers in batches:
-        batch = batch_of(dev, numbers, device)
+        batch = batch_of(tokenizer, dev, numbers, device)
         sums = model(batch.inputs, batch.labels)[HEAD]
         nll, count = nll + float(sums.nll), count + sums.count
     numbers = np.unique(np.linspace(0, len(dev) - 1, min(len(dev), VALIDATED), dtype=np.int64))
-    first, second = (vectors_of(model, *dev.rows(side, numbers)) for side in SIDES)
+    first, second = (vectors_of(model, tokenizer, *dev.rows(side, numbers)) for side in SIDES)
     groups = dev.rows("groups", numbers)[0].reshape(len(numbers), -1)
     found = retrieval.scores(first, second, groups)
     mrr = (found["mrr_there"] + found["mrr_back"]) / 2
@@ -130,8 +136,8 @@ def learning(recipe: Recipe, folder: Path, model: Model, tokenizer: Tokenizer, d
     return Learning(
         model,
         epoch=batches.epoch,
-        batch=lambda numbers, epoch: batch_of(train, numbers, device),
-        scores=lambda model: _scores(model, dev, looked),
+        batch=lambda numbers, epoch: batch_of(tokenizer, train, numbers, device),
+        scores=lambda model: _scores(model, tokenizer, dev, looked),
         save=lambda folder, model: save_model(
             folder, model, "embed", tokenizer, {"longest": data.longest, "fields": data.fields}
         ),

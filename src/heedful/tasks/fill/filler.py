@@ -13,7 +13,7 @@ from msgspec import Struct, ValidationError, convert
 from torch import Tensor
 
 from ...config import Masking as MaskingKeys
-from ...data.masking import MASK, Masking, word_marks
+from ...data.masking import Masking, word_marks
 from ...data.passages import Encoded, Passages
 from ...errors import UserError
 from ...model.embeddings import TokenInput
@@ -74,7 +74,8 @@ class Filler:
 
     def __init__(self, model: Model, tokenizer: Tokenizer, settings: Settings) -> None:
         self.model, self.tokenizer, self.settings = model.eval(), tokenizer, settings
-        self.mask, self.room = tokenizer.tag(MASK), settings.longest - 2
+        assert tokenizer.mask is not None
+        self.mask, self.room = tokenizer.mask, settings.longest - 2
         marks, vocab = word_marks(tokenizer), range(tokenizer.vocab_size)
         self._texts = [tokenizer.decode([token]) if tokenizer.is_text(token) else "" for token in vocab]
         shown = np.array([bool(text.strip()) and "\ufffd" not in text for text in self._texts])
@@ -107,12 +108,12 @@ class Filler:
         masks, encoded = self.settings.masking, Encoded(self.tokenizer, texts)
         if not len(encoded.tokens("text")):
             raise UserError("there is no text to evaluate on")
-        parting = self.tokenizer if masks.next_sentence and "next_sentence" in self.model.heads else None
-        passages = Passages(encoded, self.settings.longest, FIXED, parting)
+        parting = masks.next_sentence and "next_sentence" in self.model.heads
+        passages = Passages(encoded, self.tokenizer, self.settings.longest, FIXED, parting)
         hiding = Masking(self.tokenizer, masks.share, masks.whole_words, FIXED)
         with torch.no_grad():
             sums = Masked(passages, hiding, torch.device("cpu")).look(self.model)
-        rows, wanted = self._alone(Passages(encoded, self.settings.longest, FIXED))
+        rows, wanted = self._alone(Passages(encoded, self.tokenizer, self.settings.longest, FIXED))
         nll = -sum(float(chances[0, token].log()) for chances, token in zip(self._answers(rows), wanted, strict=True))
         return sums, nll, len(wanted)
 
@@ -154,12 +155,13 @@ class Filler:
         """A row with all masks, or around each as much of a longer text as the model reads."""
         if not prompt.places:
             return []
+        start, end = self.tokenizer.start, self.tokenizer.end
         if len(prompt.ids) <= self.room:
-            return [_Row([Tokenizer.start, *prompt.ids, Tokenizer.end], [place + 1 for place in prompt.places])]
+            return [_Row([start, *prompt.ids, end], [place + 1 for place in prompt.places])]
         rows = []
         for place in prompt.places:
             first = min(max(0, place - self.room // 2), len(prompt.ids) - self.room)
-            ids = [Tokenizer.start, *prompt.ids[first : first + self.room], Tokenizer.end]
+            ids = [start, *prompt.ids[first : first + self.room], end]
             rows.append(_Row(ids, [place - first + 1]))
         return rows
 
@@ -204,7 +206,7 @@ def load(path: str | Path) -> Filler:
         raise UserError(f"{find(path)}: config.json: {error}; copy the model again") from None
     embedding = model.plan.streams[0].embedding
     most = embedding.capacity if isinstance(embedding, Tokens) and embedding.positions == "learned" else 10**6
-    if not 3 <= settings.longest <= most or MASK not in tokenizer.tags or "masked_token" not in model.heads:
+    if not 3 <= settings.longest <= most or tokenizer.mask is None or "masked_token" not in model.heads:
         raise UserError(f"{find(path)}: config.json: not a masked language model, or edited; copy the model again")
     return Filler(model, tokenizer, settings)
 

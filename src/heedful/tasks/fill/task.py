@@ -14,7 +14,7 @@ import torch
 
 from ...config import Recipe
 from ...data.batches import Batches
-from ...data.masking import MASK, Masking
+from ...data.masking import Masking
 from ...data.passages import Passages
 from ...data.shards import Ids, Shards
 from ...data.texts import prepare_texts
@@ -24,10 +24,11 @@ from ...model.heads import Labels
 from ...model.layout import Layout
 from ...model.model import Model
 from ...model.plan import Plan
+from ...text.pipeline import MASK
 from ...text.tokenizer import Tokenizer
 from ...train.run import require_memory
 from ...train.validation import Sample, Validation
-from ..beginning import keep_start, located, look, plan_of_start, planned, settled, start_with, vocabulary
+from ..beginning import came, keep_start, located, look, plan_of_start, planned, settled, start_with, vocabulary
 from ..finding import save_model
 from ..learning import Batch, Learning
 
@@ -42,11 +43,12 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
     """The recipe with files found, and what it leaves open chosen by how much text there is."""
     recipe = located(recipe, root)
     recipe = settled(recipe, vocabulary(recipe), "60m")
-    least = 5 if recipe.masking.next_sentence else 3
+    start = look(recipe.training.start) if recipe.training.start is not None else None
+    between = 1 if start is None else start.tokenizer.between
+    least = 4 + between if recipe.masking.next_sentence else 3
     if recipe.data.longest < least:
         raise UserError(f"data.longest = {recipe.data.longest} leaves no room for text; it needs {least} or more")
-    start = look(recipe.training.start) if recipe.training.start is not None else None
-    if start is not None and MASK not in start.tokenizer.tags:
+    if start is not None and start.tokenizer.mask is None:
         raise UserError(f"{start.folder}: its tokenizer has no mask; start from a model that `train fill` made")
     assert recipe.tokenizer.size is not None
     built = plan_of(recipe, recipe.tokenizer.size, start.plan if start else None)
@@ -60,7 +62,8 @@ def plan_of(recipe: Recipe, vocab: int, start: Plan | None) -> Plan:
     wanted = HEADS if recipe.masking.next_sentence else HEADS[:1]
     heads = {head.name: head for head in built.heads}
     if missing := [name for name in wanted if name not in heads]:
-        needs = "set masking.next_sentence = false, or start from one that has it" if start else "leave model.pool on"
+        needs = "start from one that has it" if start else "leave model.pool on"
+        needs = f"set masking.next_sentence = false, or {needs}" if start and missing == ["next_sentence"] else needs
         raise UserError(f"the model has no head {missing[0]!r}; {needs}")
     return built.with_heads(*(heads[name] for name in wanted))
 
@@ -149,8 +152,8 @@ class Masked:
 
 def _shown(tokenizer: Tokenizer, ids: Ids) -> str:
     """Ids as text; a mask as [MASK], with a space before it."""
-    mask, text = tokenizer.tag(MASK), ""
-    for hidden, run in groupby(ids.tolist(), lambda token: token == mask):
+    text = ""
+    for hidden, run in groupby(ids.tolist(), lambda token: token == tokenizer.mask):
         part = list(run)
         text += " [MASK]" * len(part) if hidden else tokenizer.decode(part, inside=True)
     return text.strip()
@@ -163,10 +166,9 @@ def _plain(sums: object) -> tuple[float, int, int]:
 def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
     """Model and data as the training loop wants them."""
     tokenizer, masks, seed = Tokenizer.load(folder / "tokenizer.json"), recipe.masking, recipe.seed
-    parting = tokenizer if masks.next_sentence else None
     train, dev = (
         Masked(
-            Passages(Shards.open(folder / name), recipe.data.longest, drawn, parting),
+            Passages(Shards.open(folder / name), tokenizer, recipe.data.longest, drawn, masks.next_sentence),
             Masking(tokenizer, masks.share, masks.whole_words, drawn),
             device,
         )
@@ -177,7 +179,7 @@ def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
     batches = Batches(train.passages, recipe.training.batch_tokens, seed, drawn=train.passages.drawn)
     data = recipe.data
     settings = {"longest": data.longest, "documents": data.documents, "fields": data.fields}
-    extra = {**settings, "masking": msgspec.to_builtins(masks)}
+    extra = {**settings, "masking": msgspec.to_builtins(masks), **came(recipe, folder)}
     return Learning(
         model,
         epoch=batches.epoch,

@@ -25,7 +25,7 @@ from ...model.model import Model
 from ...model.plan import Head, Norm, Plan
 from ...text.tokenizer import Tokenizer
 from ...train.validation import Validation
-from ..beginning import keep_start, located, plan_of_start, planned, settled, start_with
+from ..beginning import came, keep_start, located, plan_of_start, planned, settled, start_with
 from ..finding import save_model
 from ..learning import Learning
 from .batches import PLAIN, Pairs
@@ -92,11 +92,12 @@ def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
     pools = int(table.columns["pool"][0].max())
     model = Model(plan_of(recipe, tokenizer, gallery, plan_of_start(recipe, folder)), recipe.seed).to(device)
     start_with(model, recipe, folder)
-    training = Pairs(recipe, Part(table, 0), gallery, tokenizer, device)
-    heldout = [Pairs(recipe, Part(table, pool), gallery, tokenizer, device) for pool in range(1, pools + 1)]
+    training, *heldout = (
+        Pairs(recipe, Part(table, pool, tokenizer), gallery, tokenizer, device) for pool in range(pools + 1)
+    )
     extra = {
         "pictures": msgspec.to_builtins(gallery.sight), "longest": recipe.data.longest,
-        "fields": recipe.data.fields, "features": recipe.pictures.features,
+        "fields": recipe.data.fields, "features": recipe.pictures.features, **came(recipe, folder),
     }  # fmt: skip
 
     def scores(model: Model) -> Validation:

@@ -156,7 +156,7 @@ class Matcher:
             if not text.strip():
                 raise UserError(f"text {number} is empty; there is nothing to look for")
         ids = [row[: self.longest - 2] for row in self.tokenizer.encode_many(texts)]
-        rows = [[Tokenizer.start, *row, Tokenizer.end] for row in ids]
+        rows = [[self.tokenizer.start, *row, self.tokenizer.end] for row in ids]
         chunks = [rows[first : first + CHUNK] for first in range(0, len(rows), CHUNK)]
         inputs = [
             TokenInput(

@@ -16,6 +16,7 @@ from ...data.tagged import Sentence, read_sentences
 from ...errors import UserError
 from ...measure.entities import is_scheme, to_bio
 from ...model.plan import Plan
+from ...text.tokenizer import Tokenizer
 from ...train.run import require_memory
 from ..beginning import keep_start, located, look, planned, settled, vocabulary
 from ..closing import write
@@ -151,7 +152,7 @@ def table_of(
     for place, sentence in enumerate(sentences):
         pieces = [
             words.fitting(words.of(word) or [words.number(UNKNOWN)], longest - 2) or [words.number(UNKNOWN)]
-            for word in sentence
+            for word in _spaced(sentence, words.tokenizer)
         ]
         windows = _windows([words.count(one) for one in pieces], longest - 2)
         several += len(windows) > 1
@@ -166,6 +167,11 @@ def table_of(
             columns["shape"].append([*shapes, 0])
             columns["label"].append([numbers[label] for label in written[place][first:last]] if written else [])
     return Table.of(("word",), columns), several
+
+
+def _spaced(sentence: Sequence[str], tokenizer: Tokenizer) -> Sequence[str]:
+    """The words as they stand in a text, with a space before all but the first where the tokenizer puts none."""
+    return sentence if tokenizer.spaced else [*sentence[:1], *(f" {word}" for word in sentence[1:])]
 
 
 def _windows(sizes: Sequence[int], most: int) -> list[tuple[int, int]]:

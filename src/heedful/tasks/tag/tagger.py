@@ -82,7 +82,7 @@ class Tagger:
         words = Words(self.tokenizer)
         table, _ = table_of(sentences, words, self.longest)
         device = next(self.model.parameters()).device
-        scores = answers(self.model, Spelled(table, words.spellings(), self.longest), device)
+        scores = answers(self.model, Spelled(table, words.spellings(), self.tokenizer, self.longest), device)
         counts = np.array([len(sentence) for sentence in sentences], np.int64)
         found, begin = [], 0
         for numbers in likeliest(scores, counts, self.kept):

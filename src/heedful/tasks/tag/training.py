@@ -22,7 +22,7 @@ from ...model.plan import Head, Plan
 from ...text.ragged import offsets
 from ...text.tokenizer import Tokenizer
 from ...train.validation import Validation
-from ..beginning import plan_of_start, start_with
+from ..beginning import came, plan_of_start, start_with
 from ..examples import opened, read_kept
 from ..finding import save_model
 from ..learning import Batch, Learning
@@ -44,9 +44,9 @@ def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
     kept, tokenizer = read_kept(folder, Kept), Tokenizer.load(folder / "tokenizer.json")
     model = Model(plan_for(recipe, tokenizer.vocab_size, kept, plan_of_start(recipe, folder)), recipe.seed)
     start_with(model, recipe, folder)
-    train, dev = opened(folder, "train", recipe), opened(folder, "dev", recipe)
+    train, dev = (opened(folder, name, recipe, tokenizer) for name in ("train", "dev"))
     batches = Batches(train.table, recipe.training.batch_tokens, recipe.seed)
-    extra = {"answers": msgspec.to_builtins(kept), "longest": recipe.data.longest}
+    extra = {"answers": msgspec.to_builtins(kept), "longest": recipe.data.longest, **came(recipe, folder)}
     return Learning(
         model.to(device),
         epoch=batches.epoch,

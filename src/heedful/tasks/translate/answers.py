@@ -27,7 +27,7 @@ class Piece(NamedTuple):
     @property
     def tokens(self) -> list[Token]:
         """What it said, the end included."""
-        ids = [*self.hypothesis.ids, Tokenizer.end] if self.hypothesis.finished else self.hypothesis.ids
+        ids = [*self.hypothesis.ids, self.tokenizer.end] if self.hypothesis.finished else self.hypothesis.ids
         return list(map(Token, self.tokenizer.pieces(ids), self.hypothesis.logprobs or ()))
 
 

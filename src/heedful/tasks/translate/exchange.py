@@ -12,6 +12,7 @@ from ...decode.wanted import Wanted
 from ...text.placeholders import Masked, encode, in_order, read, restore, side_by_side
 from ...text.tokenizer import Tokenizer
 from .answers import Draft, best_joined
+from .framing import Frame
 from .protecting import Segment, Sentence, Way
 
 STOPS = " .!?。！？…"
@@ -19,7 +20,7 @@ LINE_END = re.compile(r"\s*\n\s*")
 
 
 class Languages(NamedTuple):
-    """Both sides of a model: what goes `before` every source, the `most` tokens it then has, how long answers may be.
+    """Both sides of a model: what goes around every source, the `most` tokens it then has, how long answers may be.
 
     `placeholders` are the target's by the source's ids.
     """
@@ -27,7 +28,7 @@ class Languages(NamedTuple):
     source: Tokenizer
     target: Tokenizer
     placeholders: dict[int, int]
-    before: list[int]
+    frame: Frame
     most: int
     longest: Callable[[int], int]
 
@@ -48,7 +49,7 @@ class Exchange:
         self.alone = way is Way.apart
         self.segments: list[tuple[Segment, int]] = []  # each with how many sources it takes
         self.asked: list[tuple[list[int], Wanted]] = []
-        known, before = self.languages.placeholders, self.languages.before
+        known, frame = self.languages.placeholders, self.languages.frame
         for segment in self.sentence.segments(way, len(known)):
             if isinstance(segment, str):
                 self.segments.append((segment, 0))
@@ -57,7 +58,7 @@ class Exchange:
             self.segments.append((segment, len(cuts)))
             for ids in cuts:
                 once = tuple(known[token] for token in ids if token in known)
-                self.asked.append(([*before, *ids, Tokenizer.end], Wanted(once=once)))
+                self.asked.append((frame.around(ids), Wanted(once=once)))
 
     def demand(self, demand: Wanted) -> None:
         """Ask for a beginning and for phrases as well: of the first source, since an answer has one beginning."""

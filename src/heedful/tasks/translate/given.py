@@ -21,6 +21,7 @@ from ...model.model import load as load_model
 from ...model.plan import Plan
 from ...text.tokenizer import Tokenizer
 from ..finding import find, keep_copy
+from .framing import Framing
 
 KINDS = ("start", "teacher")  # keys of [training], and folders of a run's data
 
@@ -32,6 +33,7 @@ class Given(NamedTuple):
     plan: Plan
     tags: tuple[str, ...]
     tokenizers: dict[str, Tokenizer]
+    framing: Framing
 
 
 def look(path: str | Path) -> Given:
@@ -43,9 +45,10 @@ def look(path: str | Path) -> Given:
     try:
         fingerprints = msgspec.convert(extra.get("tokenizers", {}), dict[str, str])
         tags = msgspec.convert(extra.get("tags", ()), tuple[str, ...])
+        framing = msgspec.convert(extra.get("framing", {}), Framing)
     except msgspec.ValidationError as error:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
-    return Given(folder, plan, tags, load_tokenizers(folder, fingerprints))
+    return Given(folder, plan, tags, load_tokenizers(folder, fingerprints), framing)
 
 
 def complete_given(recipe: Recipe) -> tuple[Recipe, Given | None]:
@@ -77,6 +80,14 @@ def complete_given(recipe: Recipe) -> tuple[Recipe, Given | None]:
 
 
 def _check_tags(tags: tuple[str, ...], given: Given) -> None:
+    if given.framing.codes:
+        for tag in tags or (None,):
+            given.framing.pair(tag)
+        if given.framing.source == "last" or given.framing.begins:
+            raise UserError(
+                f"{given.folder}: its languages stand behind the source; such a model can be run, not trained"
+            )
+        return
     for tag in tags:
         if tag not in given.tags:
             raise UserError(
@@ -132,6 +143,11 @@ def keep_given(training: Training, run_data: Path) -> tuple[list[str], dict[str,
 def plan_of_start(run_data: Path) -> Plan:
     """The plan of the model that a run started from."""
     return read_config(run_data / "start")[0]
+
+
+def framing_of_start(run_data: Path) -> Framing:
+    """How the model that a run started from is told languages."""
+    return msgspec.convert(read_config(run_data / "start")[1].get("framing", {}), Framing)
 
 
 def start_with(model: Model, run_data: Path) -> None:

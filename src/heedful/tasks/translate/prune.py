@@ -88,7 +88,8 @@ def _batches(translator: Translator, pairs: Sequence[_Pair]) -> Iterator[Batch]:
     device = next(translator.model.parameters()).device
     for first in range(0, len(rows), BATCH):
         some = rows[first : first + BATCH]
-        batch = batch_of(_flat([pair.source[:-1] for pair in some]), _flat([pair.target for pair in some]), device)
+        source, target = _flat([pair.source[:-1] for pair in some]), _flat([pair.target for pair in some])
+        batch = batch_of(translator.tokenizers, source, target, device)
         yield batch.inputs, batch.labels
 
 
@@ -97,7 +98,7 @@ def _flat(rows: Sequence[Sequence[int]]) -> tuple[Ids, Ids]:
 
 
 def _measured(translator: Translator, pairs: Sequence[_Pair], tag: str | None) -> Measured:
-    scores = score(translator.model, [(pair.source, pair.target) for pair in pairs])
+    scores = score(translator.model, [(pair.source, pair.target) for pair in pairs], translator.options())
     some = [pairs[number].text for number in spread(len(pairs), TRANSLATED)]
     began = time.monotonic()
     answers = translator.translate([pair.source for pair in some], tag, translator.options(beam=1))

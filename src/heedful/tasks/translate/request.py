@@ -73,7 +73,7 @@ class Request:
         if documents and (self.show.form != "text" or self.show.alignment):
             alone = "leave --json, --scores, --best and --alignment out"
             raise UserError(f"{documents[0]}: a document holds translations only; {alone}")
-        if not documents or self.translator.tags:
+        if not documents or self.translator.tagged:
             self.require_tag()
         if output is None:
             assert out is not None
@@ -106,7 +106,7 @@ class Request:
     def _filled(self, path: Path, partial: Partial | None) -> bytes:
         # The languages choose among those of a TMX file: also for a model that has one target language only.
         document = open_document(path, source_language=self.asked.get("language"), target_language=self.tag)
-        tag = self.tag if self.translator.tags else None
+        tag = self.tag if self.translator.tagged else None
         content, count = translate_document(
             self.translator, document, partial, tag=tag, options=self.options, asked=self.asked
         )

@@ -11,7 +11,8 @@ from ...model import hardware
 from ...model.model import Model
 from ...train import checkpoint
 from ...train.run import Run
-from .given import plan_of_start
+from .framing import Framing
+from .given import framing_of_start, plan_of_start
 from .sizes import build_plan
 from .translator import Translator, load
 
@@ -26,7 +27,7 @@ def load_all(paths: Sequence[str | Path]) -> list[Translator]:
         for side, tokenizer in one.tokenizers.items():
             if tokenizer.fingerprint != found[0].tokenizers[side].fingerprint:
                 raise UserError(f"{path}: has another {side} tokenizer than {paths[0]}; they cannot decode together")
-        if one.tags != found[0].tags:
+        if (one.tags, one.framing) != (found[0].tags, found[0].framing):
             raise UserError(f"{path}: has other tags than {paths[0]}; they cannot decode together")
         if one.task != found[0].task:
             raise UserError(
@@ -42,8 +43,9 @@ def together(paths: Sequence[str | Path]) -> Translator:
         return first
     models = [one.model for one in others]
     return Translator(
-        first.model, first.tokenizers, first.tags, first.decoding, first.choices, first.seen, models, first.task
-    )
+        first.model, first.tokenizers, first.tags, first.decoding, first.choices, first.seen, models, first.task,
+        first.framing,
+    )  # fmt: skip
 
 
 def load_checkpoint(run: str | Path, step: int) -> Model:
@@ -73,6 +75,8 @@ def _load_one(path: Path) -> Translator:
     model, opened = load_checkpoint(run, int(step[1])), Run.open(run)
     recipe = opened.recipe
     tags = tuple(dict.fromkeys(recipe.data.tags))
+    framing = framing_of_start(opened.data) if recipe.training.start is not None else Framing()
     return Translator(
-        model, load_tokenizers(opened.data), tags, recipe.decoding, hardware.probe(), task=recipe.data.prefix
-    )
+        model, load_tokenizers(opened.data), () if framing.codes else tags, recipe.decoding, hardware.probe(),
+        task=recipe.data.prefix, framing=framing,
+    )  # fmt: skip

@@ -11,7 +11,6 @@ import numpy as np
 
 from ...errors import visible
 from ...look.alignment import align, cross_attention, words_of
-from ...text.tokenizer import Tokenizer
 from .answers import Alternative, Answer, Piece
 from .translator import Translator
 
@@ -96,7 +95,7 @@ class Aligned:
         layers = cross_attention(translator.model, piece.source, [writer.start, *ids])
         weights = align(list(layers.values())[-1].mean(0), target, source)
         # A tag and the end are no words.
-        controls = {Tokenizer.end, *map(reader.tag, reader.tags)}
+        controls = {reader.end, writer.end, *map(reader.tag, reader.tags)}
         columns, rows = (
             [number for number, text in enumerate(words.texts) if text and words.first[number] not in controls]
             for words in (source, target)

@@ -29,16 +29,19 @@ from ...text.sentences import split_sentences
 from ...text.tokenizer import Tokenizer
 from ...train.validation import Validation
 from ..learning import Batch, twice
-from .given import load_teacher, plan_of_start, start_with
+from .framing import Framing, frame_of
+from .given import framing_of_start, load_teacher, plan_of_start, start_with
 from .sizes import build_plan
-from .translator import before_source
 from .validation import Heldout, Ids, spread
 
 VALIDATION_TOKENS = 4096
 
 
-def batch_of(source: tuple[Ids, Ids], target: tuple[Ids, Ids], device: torch.device) -> Batch:
+def batch_of(
+    tokenizers: Mapping[str, Tokenizer], source: tuple[Ids, Ids], target: tuple[Ids, Ids], device: torch.device
+) -> Batch:
     """The batch of some pairs; either side is the ids of all rows end to end, and the rows' lengths."""
+    reader, writer = (tokenizers[side] for side in SIDES)
     (source_ids, source_lengths), (target_ids, target_lengths) = source, target
     source_ends, target_ends = np.cumsum(source_lengths), np.cumsum(target_lengths)
     layouts = [Layout.packed(lengths + 1, device) for lengths in (source_lengths, target_lengths)]
@@ -46,12 +49,10 @@ def batch_of(source: tuple[Ids, Ids], target: tuple[Ids, Ids], device: torch.dev
     return Batch(
         tokens=layouts[1].tokens,
         inputs={
-            "source": TokenInput(move(np.insert(source_ids, source_ends, Tokenizer.end)), layouts[0]),
-            "target": TokenInput(
-                move(np.insert(target_ids, target_ends - target_lengths, Tokenizer.start)), layouts[1]
-            ),
+            "source": TokenInput(move(np.insert(source_ids, source_ends, reader.end)), layouts[0]),
+            "target": TokenInput(move(np.insert(target_ids, target_ends - target_lengths, writer.start)), layouts[1]),
         },
-        labels={"next_token": Labels(move(np.insert(target_ids, target_ends, Tokenizer.end)))},
+        labels={"next_token": Labels(move(np.insert(target_ids, target_ends, writer.end)))},
     )
 
 
@@ -61,6 +62,7 @@ class Translation:
     def __init__(self, recipe: Recipe, folder: Path, device: torch.device) -> None:
         self.recipe = recipe
         self.tokenizers = load_tokenizers(folder)
+        self.framing = framing_of_start(folder) if recipe.training.start is not None else Framing()
         found = splits(recipe.data)
         self.corpus, self.dev = self._corpora(folder, found.train), self._corpora(folder, found.dev)
         sizes, tags = [len(part.shards) for part in self.corpus.parts], [corpus.tag for corpus in found.train]
@@ -83,11 +85,11 @@ class Translation:
         self.width = self.model.plan.stream("target").width
 
     def _corpora(self, folder: Path, corpora: list[Corpus]) -> Corpora:
-        prefix, source = self.recipe.data.prefix, self.tokenizers["source"]
-        parts = [
-            Part(self._open(folder / one.name, number), tuple(before_source(source, one.tag, prefix)))
-            for number, one in enumerate(corpora)
-        ]
+        data, parts = self.recipe.data, []
+        for number, one in enumerate(corpora):
+            frame = frame_of(self.tokenizers, one.tag, tags=data.tags, task=data.prefix, framing=self.framing)
+            around = {"source": tuple(frame.before), "target": frame.said}
+            parts.append(Part(self._open(folder / one.name, number), around))
         return Corpora(parts)
 
     def _open(self, folder: Path, number: int) -> Shards | Alternating:
@@ -119,7 +121,7 @@ class Translation:
 
     def _batch(self, corpus: Corpora, examples: Any, epoch: int | None) -> Batch:
         source, target = (corpus.rows(side, examples, epoch) for side in SIDES)
-        return batch_of(source, target, self.device)
+        return batch_of(self.tokenizers, source, target, self.device)
 
     def validate(self, model: nn.Module) -> Validation:
         """Mean negative log-likelihood of the dev tokens in nats, the share of them ranked first; translations.
@@ -160,7 +162,9 @@ class Translation:
         assert isinstance(model, Model)
         extra = {
             "task": "translate",
-            "tags": tuple(dict.fromkeys(self.recipe.data.tags)),
+            "tags": () if self.framing.codes else tuple(dict.fromkeys(self.recipe.data.tags)),
+            **({"framing": msgspec.to_builtins(self.framing)} if self.framing != Framing() else {}),
+            **self.came,
             "prefix": self.recipe.data.prefix,
             "decoding": msgspec.to_builtins(self.recipe.decoding),
             "seen": self._seen(),

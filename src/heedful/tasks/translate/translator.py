@@ -22,6 +22,7 @@ from ...errors import UserError
 from ...model import hardware
 from ...model.model import Model
 from ...model.model import load as load_model
+from ...text.foreign import Foreign
 from ...text.pipeline import BYTES, without_surrogates
 from ...text.sentences import split_sentences
 from ...text.spans import Span, tidy
@@ -32,6 +33,7 @@ from ..finding import find
 from .answers import Alternative, Answer, Draft, Piece, best_joined, distinct
 from .demands import Demands, least_risky, spellings
 from .exchange import Exchange, Languages
+from .framing import Frame, Framing, frame_of
 from .protecting import Sentence, Way
 
 Split = Literal["auto", "always", "never"]
@@ -52,7 +54,8 @@ class Translator:
     """A finished model with its tokenizers. `tags` are the target languages to choose from (none: there is one).
 
     `choices` are the fast paths of this machine, as `load` probes for them. `others` are models of the same words that
-    decode together with `model`. `task` is put before every source, as in training (the recipe's data.prefix).
+    decode together with `model`. `task` is put before every source, as in training (the recipe's data.prefix);
+    `framing` is that of a model from another library.
     """
 
     def __init__(
@@ -65,10 +68,11 @@ class Translator:
         seen: Seen | None = None,
         others: Sequence[Model] = (),
         task: str = "",
+        framing: Framing | None = None,
     ) -> None:
         self.model, self.tokenizers, self.tags, self.decoding = model, dict(tokenizers), tuple(tags), decoding
         self.choices = choices or hardware.Choices()
-        self.seen, self.task = seen or Seen(), task
+        self.seen, self.task, self.framing = seen or Seen(), task, framing or Framing()
         self.models: Model | list[Model] = [model, *others] if others else model
 
     def translate(
@@ -124,7 +128,8 @@ class Translator:
         demand = demands.wanted(self.tokenizers["target"])
         split = "never" if demand else split
         options = self._options(options, max(best or 0, mbr), demands, demand)
-        before = self._before(tag)
+        frame = self.frame(tag)
+        options = frame.decoding(options)
         passages = []
         for number, text in enumerate(texts):
             kept = _spans(text, protect, terms, () if spans is None else spans[number], number)
@@ -133,7 +138,7 @@ class Translator:
         # Twice apart: that numbers are changed may show only then.
         for way in (Way.whole, Way.strict, Way.apart, Way.apart):
             asked = [sentence for sentence in everything if sentence.wants(way, len(self._placeholders))]
-            self._try(asked, way, before, options, demand)
+            self._try(asked, way, frame, options, demand)
         shown = best or (1 if mbr else options.best)
         return [self._answer(passage, options, demands, bool(mbr), shown) for passage in passages]
 
@@ -161,23 +166,25 @@ class Translator:
 
     def options(self, **given: Any) -> Options:
         """The model's own way of decoding, with what is given put in its place (fields of `decode.Options`)."""
-        own = self.decoding
+        own, target = self.decoding, self.tokenizers["target"]
         known = {
             "beam": own.beam, "length_penalty": own.length_penalty, "alpha": own.alpha, "max_ratio": own.max_ratio,
-            "max_extra": own.max_extra,
+            "max_extra": own.max_extra, "start": target.start, "end": target.end, "banned": self._never,
         }  # fmt: skip
         return Options(**{**known, **given})
 
     def encode(self, text: str, tag: str | None = None) -> list[int]:
         """The source ids that the model reads: tag, task, text, end."""
-        return [*self._before(tag), *self.tokenizers["source"].encode(text), Tokenizer.end]
+        return self.frame(tag).around(self.tokenizers["source"].encode(text))
 
-    def _before(self, tag: str | None) -> list[int]:
-        if tag is None and self.tags:
-            raise UserError(f"this model has several target languages; choose one as tag: {', '.join(self.tags)}")
-        if tag is not None and not self.tags:
-            raise UserError(f"this model has one target language and takes no tag; leave {tag!r} out")
-        return before_source(self.tokenizers["source"], tag, self.task)
+    def frame(self, tag: str | None) -> Frame:
+        """What stands around a source, and what its answer begins with; UserError for a wrong tag."""
+        return frame_of(self.tokenizers, tag, tags=self.tags, task=self.task, framing=self.framing)
+
+    @property
+    def tagged(self) -> bool:
+        """Whether a tag has to be chosen."""
+        return bool(self.tags or self.framing.codes)
 
     def _sentences(
         self, text: str, spans: Sequence[Span], protect: bool, split: Split, language: str
@@ -210,9 +217,7 @@ class Translator:
         usual = min(self.seen.usual_tokens or self.decoding.longest, self.decoding.longest)
         return bounds if len(self.tokenizers["source"].encode(content)) > usual else whole
 
-    def _try(
-        self, sentences: list[Sentence], way: Way, before: list[int], options: Options, demand: Wanted | None
-    ) -> None:
+    def _try(self, sentences: list[Sentence], way: Way, frame: Frame, options: Options, demand: Wanted | None) -> None:
         """One way for all these sentences; those that are alike in what may be said are decoded together."""
         together: dict[tuple[bool, bool], list[Sentence]] = {}
         for sentence in sentences:
@@ -226,7 +231,7 @@ class Translator:
                 banned=(*options.banned, *(self._digits if without_digits and demand is None else ())),
             )
             longest = as_one(self.models, own, self.choices).longest
-            languages = Languages(source, target, self._placeholders, before, self.decoding.longest, longest)
+            languages = Languages(source, target, self._placeholders, frame, self.decoding.longest, longest)
             exchanges = [Exchange(sentence, way, languages) for sentence in alike]
             if demand is not None:
                 for exchange in exchanges:
@@ -241,6 +246,12 @@ class Translator:
     def _placeholders(self) -> dict[int, int]:
         """The target's placeholders by the source's."""
         return dict(zip(*(self.tokenizers[side].placeholders for side in ("source", "target")), strict=False))
+
+    @cached_property
+    def _never(self) -> tuple[int, ...]:
+        """What a model of another library never says: what stands for nothing in a text."""
+        target = self.tokenizers["target"]
+        return tuple({target.pad, target.unknown} - {target.end}) if isinstance(target, Foreign) else ()
 
     @cached_property
     def _digits(self) -> tuple[int, ...]:
@@ -265,11 +276,6 @@ class Translator:
             first.problems,
             [Piece(source, hypothesis, self.tokenizers["target"]) for source, hypothesis in first.said],
         )
-
-
-def before_source(tokenizer: Tokenizer, tag: str | None, task: str) -> list[int]:
-    """The ids in front of every source: those of the target language and of what is to be done, if there are any."""
-    return [*([] if tag is None else [tokenizer.tag(tag)]), *(tokenizer.encode(task.strip()) if task.strip() else [])]
 
 
 def _within(spans: Sequence[Span], start: int, end: int) -> list[Span]:
@@ -327,7 +333,9 @@ def load(path: str | Path) -> Translator:
         fingerprints = msgspec.convert(extra.get("tokenizers", {}), dict[str, str])
         seen = msgspec.convert(extra.get("seen", {}), Seen)
         prefix = msgspec.convert(extra.get("prefix", ""), str)
+        framing = msgspec.convert(extra.get("framing", {}), Framing)
         check_decoding(decoding, str(folder / "config.json"))
     except msgspec.ValidationError as error:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
-    return Translator(model, load_tokenizers(folder, fingerprints), tags, decoding, hardware.probe(), seen, task=prefix)
+    tokenizers = load_tokenizers(folder, fingerprints)
+    return Translator(model, tokenizers, tags, decoding, hardware.probe(), seen, task=prefix, framing=framing)

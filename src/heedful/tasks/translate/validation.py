@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import takewhile
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from ...config import Decoding
 from ...data.corpora import Corpora
 from ...decode.engine import decode
 from ...decode.options import Options
+from ...decode.wanted import Wanted
 from ...model.model import Model
 from ...text.placeholders import legible
 from ...text.tokenizer import Tokenizer
@@ -33,14 +35,18 @@ class Heldout:
         chosen = spread(len(dev), sentences)
         self.target = tokenizers["target"]
         sources, targets = (_rows(*dev.rows(side, chosen)) for side in ("source", "target"))
-        self.inputs = [[*ids, Tokenizer.end] for ids in sources]
+        self.inputs = [[*ids, tokenizers["source"].end] for ids in sources]
         self.sources = [legible(tokenizers["source"], ids) for ids in sources]
-        self.references = [legible(self.target, ids) for ids in targets]
+        # What every answer begins with, the language that it is in, is not for the model to find out.
+        said = [tuple(takewhile(lambda token: not self.target.is_text(token), ids)) for ids in targets]
+        self.wanted = [Wanted(prefix=ids) for ids in said] if any(said) else None
+        self.references = [legible(self.target, ids[len(own) :]) for ids, own in zip(targets, said, strict=True)]
         # A model that has learnt nothing yet never stops by itself: no answer is much longer than any reference.
         longest = 2 * max(map(len, targets)) + 10
         self.options = Options(
-            max_ratio=decoding.max_ratio, max_extra=decoding.max_extra, max_length=longest, batch=AT_A_TIME
-        )
+            max_ratio=decoding.max_ratio, max_extra=decoding.max_extra, max_length=longest, batch=AT_A_TIME,
+            start=self.target.start, end=self.target.end,
+        )  # fmt: skip
         self.shown = spread(len(chosen), SHOWN).tolist()
 
     def scores(self, model: Model) -> tuple[dict[str, float], tuple[Sample, ...]]:
@@ -57,8 +63,11 @@ class Heldout:
         return self._samples(self._translate(model, self.shown))
 
     def _translate(self, model: Model, numbers: range | list[int]) -> list[str]:
-        found = decode(model, [self.inputs[number] for number in numbers], self.options)
-        return [legible(self.target, best.ids) for best, *_ in found]
+        wanted = None if self.wanted is None else [self.wanted[number] for number in numbers]
+        found = decode(model, [self.inputs[number] for number in numbers], self.options, wanted=wanted)
+        return [
+            legible(self.target, [*filter(self.target.is_text, best.ids)] if wanted else best.ids) for best, *_ in found
+        ]
 
     def _samples(self, outputs: list[str]) -> tuple[Sample, ...]:
         shown = zip(self.shown, outputs, strict=True)

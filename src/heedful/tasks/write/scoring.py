@@ -15,7 +15,6 @@ from ...errors import UserError
 from ...model.embeddings import TokenInput
 from ...model.heads import Labels
 from ...model.layout import Layout
-from ...text.tokenizer import Tokenizer
 from ..evaluated import Evaluated
 from .writer import Writer
 
@@ -74,7 +73,8 @@ def foretell(writer: Writer, texts: Sequence[str], stride: int | None = None) ->
         raise UserError(f"stride = {stride}; it must be from 1 to the model's context, {context} tokens")
     if not any(texts):
         raise UserError("there is no text to score")
-    rows = [np.array(ids, np.int64) for ids in writer.tokenizer.encode_many(texts)]
+    own = writer.tokenizer
+    rows = [np.array([own.start, *ids, own.end], np.int64) for ids in own.encode_many(texts)]
     nll, correct, count = 0.0, 0, 0
     training = writer.model.training
     with torch.inference_mode():
@@ -94,7 +94,8 @@ Window = tuple[np.ndarray, np.ndarray, int]  # ids read [n], ids to be said [n],
 
 
 def _windows(ids: np.ndarray, context: int, stride: int) -> Iterator[Window]:
-    read, said = np.insert(ids, 0, Tokenizer.start), np.append(ids, Tokenizer.end)
+    """Of a text between its start and its end."""
+    read, said = ids[:-1], ids[1:]
     done = 0
     while done < len(said):
         end = min(len(said), done + (stride if done else context))

@@ -72,7 +72,8 @@ def prepare(recipe: Recipe, folder: Path) -> list[str]:
 def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
     """Model and data as the training loop wants them."""
     tokenizer = Tokenizer.load(folder / "tokenizer.json")
-    train, dev = (Pieces(Shards.open(folder / name), recipe.data.longest, recipe.seed) for name in ("train", "dev"))
+    longest, seed = recipe.data.longest, recipe.seed
+    train, dev = (Pieces(Shards.open(folder / name), tokenizer, longest, seed) for name in ("train", "dev"))
     plan = planned(recipe, tokenizer.vocab_size, plan_of_start(recipe, folder))
     model = Model(plan, recipe.seed).to(device)
     start_with(model, recipe, folder)
@@ -132,7 +133,7 @@ class Heldout:
         most = min(SHOWN, self.recipe.data.longest // 2)
         chosen = np.linspace(0, len(self.dev), SAMPLES, endpoint=False).astype(np.int64)
         _, said, lengths = self.dev.rows(chosen)
-        rows = [row[row != Tokenizer.end].tolist() for row in np.split(said, np.cumsum(lengths)[:-1])]
+        rows = [row[row != self.tokenizer.end].tolist() for row in np.split(said, np.cumsum(lengths)[:-1])]
         rows = [row for row in rows if len(row) > most]
         writer = Writer(model, self.tokenizer, self.recipe.data.longest)
         outputs = writer.go_on([row[:most] for row in rows], writer.wishes(length=most, temperature=0.8))

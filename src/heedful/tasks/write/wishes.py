@@ -58,18 +58,20 @@ class Wishes:
     def options(self, tokenizer: Tokenizer, context: int, left: int, turn: int, best: int, begins: bool) -> Options:
         """For the `turn`-th window of a text, of which `left` tokens are still to come: `best` ways to go on.
 
-        `begins`: the window begins with the text.
+        `begins`: the window begins with the text, and the text with the start token.
         """
         sampling = None
         if self.drawn:
             # Should a window look like an earlier one, its draws are others: a text must not go round in circles.
             seed = self.seed if not turn else int(draws(self.seed, turn)[0])
             sampling = Sampling(seed, self.temperature, self.top_k, self.top_p, self.min_p)
+        # A foreign tokenizer's end may be its start and more.
+        banned = [token for token in (tokenizer.pad, tokenizer.start, tokenizer.unknown) if token != tokenizer.end]
         return Options(
             beam=self.beam, best=best, length_penalty="hf", sampling=sampling, max_ratio=0.0,
-            start=Tokenizer.start if begins else None, max_extra=min(left, 100_000), capacity=context,
-            banned=(Tokenizer.pad, Tokenizer.start, Tokenizer.unknown), logprobs=True,
-            repetition_penalty=self.repetition_penalty, stop=self._stop(tokenizer),
+            start=tokenizer.start if begins else None, end=tokenizer.end, max_extra=min(left, 100_000),
+            capacity=context, banned=tuple(banned), logprobs=True, repetition_penalty=self.repetition_penalty,
+            stop=self._stop(tokenizer),
         )  # fmt: skip
 
     def _stop(self, tokenizer: Tokenizer) -> Stop | None:

@@ -50,14 +50,16 @@ class Strand:
     finished: bool = False
     done: bool = False
 
-    def window(self, context: int) -> tuple[list[int], bool]:
-        """What the model reads to go on, and whether it is the whole text; of one that fills its window the last half.
+    def window(self, context: int, opens: bool) -> tuple[list[int], bool]:
+        """What the model reads to go on, and whether the start token comes before it; of a text that fills its window
+        the last half. So half a window at least stands before every token that is said.
 
-        So half a window at least stands before every token that is said.
+        A tokenizer that `opens` texts has the start before every text, another only where there is nothing else.
         """
         ids = [*self.prompt, *self.said]
-        whole = len(ids) + 1 <= context  # with the start token
-        return ids if whole else ids[-max(1, context // 2) :], whole
+        begins = opens or not self.prompt
+        whole = len(ids) + begins <= context
+        return ids if whole else ids[-max(1, context // 2) :], whole and begins
 
     def take(self, found: Hypothesis, wishes: Wishes, tokenizer: Tokenizer) -> Strand:
         """The text with what a window added to it."""
@@ -144,10 +146,10 @@ class Writer:
     def _turn(self, strands: list[Strand], wishes: Wishes, turn: int, best: int) -> list[list[Hypothesis]]:
         """What a window more adds to some texts."""
         found: list[list[Hypothesis]] = [[] for _ in strands]
-        windows = [strand.window(self.context) for strand in strands]
+        windows = [strand.window(self.context, self.tokenizer.opens) for strand in strands]
         left = max(wishes.length - len(strand.said) for strand in strands)
         for begins in (True, False):
-            numbers = [number for number, (_, whole) in enumerate(windows) if whole == begins]
+            numbers = [number for number, (_, framed) in enumerate(windows) if framed == begins]
             options = wishes.options(self.tokenizer, self.context, left, turn, best, begins)
             with self._fast():
                 answers = decode(self.model, [windows[number][0] for number in numbers], options, self.choices)
@@ -159,7 +161,7 @@ class Writer:
         """The text so far, again and again, and whether it is all."""
         speller, turn, text = Speller(self.tokenizer), 0, ""
         while not strand.done:
-            ids, begins = strand.window(self.context)
+            ids, begins = strand.window(self.context, self.tokenizer.opens)
             left, shown = wishes.length - len(strand.said), 0
             options = wishes.options(self.tokenizer, self.context, left, turn, 1, begins)
             steps = watch(self.model, ids, options, self.choices)

@@ -1,0 +1,164 @@
+"""A model of heedful becomes a checkpoint of another library, if that library's classes compute the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..model.files import read_config
+from ..model.plan import Plan
+from ..text.tokenizer import Tokenizer
+from . import stream
+from .agreement import agree
+from .layout import Writing, layout, names
+from .settings import GENERATION
+from .tokenizers import Framed, files_of, ids_of
+from .weights import Weights
+
+# By what a plan is, the layouts that may be able to say it, the first that can is taken.
+NEAREST = {
+    ("text",): ("sentence_transformers", "bert", "roberta", "distilbert", "gpt2"),
+    ("source", "target"): ("marian", "bart", "mbart", "m2m100", "t5"),
+    ("text", "picture"): ("vilbert", "clip", "lxmert"),
+    ("picture",): ("vit",),
+}
+
+
+def convert_out(folder: Path, out: Path, tokenizers: Mapping[str, Tokenizer], name: str | None = None) -> list[str]:
+    """Write a model's folder in a layout (None: the one it came from, or the first that can say it) as the new folder
+    `out`, whole or not at all; what was done, in lines. `tokenizers` as a layout's."""
+    plan, extra = read_config(folder)
+    name = name or _layout(plan, extra)
+    write = getattr(layout(name), "writing", None)
+    if write is None:
+        raise UserError(f"{folder}: the layout {name} can be read but not written")
+    writing: Writing = write(plan, extra)
+    agree(plan, writing.plan, f"{folder}: {name}")
+    weights = Weights.open(folder / "model.safetensors")
+    config = _merged(_came(extra, name, "config"), {**ids_of(tokenizers), **writing.config})
+    files = {"config.json": _json(config), **files_of(tokenizers, _framed(plan)), **writing.files}
+    if generation := _came(extra, name, "generation"):
+        files[GENERATION] = _json(generation)
+    made = out.with_name(f".tmp-{out.name}")
+    shutil.rmtree(made, ignore_errors=True)
+    try:
+        made.mkdir(parents=True)
+        _write(made, plan, writing, weights)
+        for file, content in files.items():
+            (made / file).parent.mkdir(exist_ok=True)
+            (made / file).write_bytes(content)
+        made.rename(out)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written: {error.strerror}") from None
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return [f"{out}: {name}, {len(writing.rules.pairs(writing.plan))} tensors", *writing.notes]
+
+
+def _framed(plan: Plan) -> Framed:
+    """What our models see around a text: both controls, the end of a source, or nothing."""
+    streams = {stream.name for stream in plan.streams}
+    if "source" in streams:
+        return "end"
+    causal = any(attend.mask == "causal" for _, _, block in plan.blocks() for attend in block.attends)
+    return "none" if causal and streams == {"text"} else "both"
+
+
+def _write(folder: Path, plan: Plan, writing: Writing, weights: Weights) -> None:
+    """Their tensors; what ours lacks is filled in, a stream's width put in their order. A name's part before a "/" is
+    the folder that its file is in."""
+    shapes, usual = writing.plan.shapes(), weights.dtype(next(iter(weights)))
+
+    def ours(name: str) -> Tensor:
+        if name not in weights:
+            fill = torch.ones if name.endswith("norm.weight") else torch.zeros
+            return fill(shapes[name], dtype=usual)
+        tensor = reordered(weights[name], name, plan, writing.permuted)
+        if missing := shapes[name][0] - tensor.shape[0]:  # positions that are never used come first
+            tensor = torch.cat([tensor.new_zeros(missing, *tensor.shape[1:]), tensor])
+        return tensor
+
+    others = {name: torch.zeros(shape, dtype=usual) for name, shape in writing.rules.dead.items()}
+    others |= {name: tensor.to(usual) for name, tensor in writing.numbers.items()}
+    files: dict[str, dict[str, Callable[[], Tensor]]] = {}
+    kinds: dict[str, stream.Kind] = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in others.items()}
+    for theirs, pair in writing.rules.pairs(writing.plan).items():
+        kinds[theirs] = (next((weights.dtype(one) for one in pair.ours if one in weights), usual), pair.shape(shapes))
+        files.setdefault(_folder(theirs), {})[theirs] = partial(pair.given, ours, shapes)
+    for name, tensor in others.items():
+        files.setdefault(_folder(name), {})[name] = lambda tensor=tensor: tensor
+    for inside, made in files.items():
+        (folder / inside).mkdir(exist_ok=True)
+        short = lambda name, inside=inside: name.removeprefix(f"{inside}/")
+        own = {short(name): kinds[name] for name in made}
+        stream.write(
+            folder / inside / "model.safetensors", own, ((short(name), make()) for name, make in made.items()), "pt"
+        )
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def reordered(tensor: Tensor, name: str, plan: Plan, orders: Mapping[str, Tensor]) -> Tensor:
+    """One of our parameters with the width of its streams in another order (`orders` [width] by stream): what reads a
+    stream has its columns moved, what adds to one its rows."""
+    if not orders:
+        return tensor
+    words = name.split(".")
+    if words[0] == "heads":
+        head = next(head for head in plan.heads if head.name == words[1])
+        order = orders.get(head.streams[0])
+        return tensor if order is None or tensor.ndim == 1 else tensor[:, order]
+    own, leaf = words[0], words[-2]
+    if leaf in ("output", "norm", "tokens", "positions") or words[1] in ("norm", "embedding"):
+        order = orders.get(own)
+        if order is None:
+            return tensor
+        return tensor[:, order] if leaf in ("tokens", "positions") else tensor[order]
+    attended = words[2] if leaf in ("key", "value", "attended_norm") else own
+    order = orders.get(attended)
+    return tensor if order is None or (tensor.ndim == 1 and leaf != "attended_norm") else tensor[..., order]
+
+
+def _layout(plan: Plan, extra: Mapping[str, Any]) -> str:
+    """The layout that a model came from, or the first that can say its plan; UserError tells why none can."""
+    origin = extra.get("origin")
+    if isinstance(origin, dict) and origin.get("layout") in names():
+        return str(origin["layout"])
+    reasons = []
+    for name in NEAREST.get(tuple(one.name for one in plan.streams), ()):
+        try:
+            agree(plan, layout(name).writing(plan, extra).plan, name)  # type: ignore[attr-defined]
+        except UserError as error:
+            reasons.append(str(error))
+            continue
+        return name
+    raise UserError("no layout can say what this model computes: " + ("; ".join(reasons) or "it has other streams"))
+
+
+def _came(extra: Mapping[str, Any], name: str, what: str) -> Mapping[str, Any]:
+    """The settings that a model came with, if it came from this layout."""
+    origin = extra.get("origin")
+    came = origin.get(what) if isinstance(origin, dict) and origin.get("layout") == name else None
+    return came if isinstance(came, dict) else {}
+
+
+def _merged(came: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of both, of tables inside as well; those of `now` count."""
+    both = lambda key: (
+        isinstance(came.get(key), dict) and isinstance(now[key], dict) and key not in ("id2label", "label2id")
+    )
+    return {**came, **{key: _merged(came[key], now[key]) if both(key) else now[key] for key in now}}
+
+
+def _json(tree: Mapping[str, Any]) -> bytes:
+    return json.dumps(tree, indent=2, ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,46 @@
+"""Translators of many languages: which tokens name a language, and where the model wants them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..text.tokenizer import Tokenizer
+from .settings import Settings
+
+# en_XX (mBART), eng_Latn (NLLB), __en__ (M2M100).
+NAMED = re.compile(r"[a-z]{2}_[A-Z]{2}|[a-z]{3}_[A-Z][a-z]{3}|__([a-z]{2,3})__")
+LISTS = ("additional_special_tokens", "extra_special_tokens", "language_codes")
+
+
+def language_tokens(folder: Path) -> list[str]:
+    """The tokens of languages that special_tokens_map.json or tokenizer_config.json list, in the order of their ids."""
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        try:
+            tree = json.loads((folder / name).read_bytes())
+        except (OSError, ValueError, RecursionError):
+            continue  # the tokenizer's reader says what is wrong with it
+        for key in LISTS if isinstance(tree, dict) else ():
+            entries = tree.get(key)
+            given = (
+                [one.get("content") if isinstance(one, dict) else one for one in entries or ()]
+                if isinstance(entries, list)
+                else []
+            )
+            if found := [one for one in given if isinstance(one, str) and NAMED.fullmatch(one)]:
+                return found
+    return []
+
+
+def spoken(
+    config: Settings, tokenizers: Mapping[str, Tokenizer], *, place: str, begins: bool = False
+) -> dict[str, Any]:
+    """The keys of a translator's config.json that say how languages are told: their codes with the tokens that mean
+    them; whether the source's stands "first" or "last" in its row; whether answers begin from the target's (`begins`)
+    or say it first."""
+    names = [name for name in tokenizers["target"].tags if NAMED.fullmatch(name)]
+    codes = {(match.group(1) if (match := NAMED.fullmatch(name)) and match.group(1) else name): name for name in names}
+    return {"framing": {"codes": codes, "source": place, "begins": begins}} if codes else {}

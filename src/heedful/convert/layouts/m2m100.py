@@ -1,0 +1,51 @@
+"""M2M-100 (Fan et al. 2021) and NLLB-200 (NLLB Team 2022; its dense models) as `transformers` keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...model.plan import Plan
+from ...text.tokenizer import Tokenizer
+from ..agreement import nearest
+from ..languages import language_tokens, spoken
+from ..layout import Reading, Writing
+from ..rules import Tensors
+from ..settings import Settings
+from ..sizes import Table
+from ..tokenizers import read_sides
+from ..translators import SIZES as COMMON
+from ..translators import decoding_of, plan_of, rules, sizes_told
+
+KINDS = ("m2m_100",)
+
+SIZES: Table = {
+    **COMMON, "activation": ("activation_function", "relu"),
+    "scaled": ("scale_embedding", True), "attention_dropout": ("attention_dropout", 0.1),
+}  # fmt: skip
+KIND: dict[str, Any] = {"place": "pre", "sinusoid": "fairseq", "offset": 2}
+
+
+def reading(config: Settings, names: Tensors) -> Reading:
+    """Of M2M100ForConditionalGeneration."""
+    plan = plan_of(config, SIZES, **KIND)
+    return Reading(plan, rules(plan), "translate", decoding_of(config))
+
+
+def writing(plan: Plan, extra: Mapping[str, Any]) -> Writing:
+    """Pre-norm encoder-decoders with the sines of fairseq, which count positions from 2."""
+    config = {"model_type": "m2m_100", "architectures": ["M2M100ForConditionalGeneration"], **sizes_told(plan, SIZES)}
+    return nearest(reading, rules(plan), plan, config)
+
+
+def tokenizers(folder: Path, config: Settings) -> dict[str, Tokenizer]:
+    """SentencePiece under vocab.json (NLLB: shifted), and a token for each language."""
+    listed = (folder / "vocab.json").is_file()
+    roles = {"mapping": None if listed else "shifted", "tags": language_tokens(folder)}
+    return read_sides(folder, config, roles, roles)
+
+
+def extra_of(config: Settings, tokenizers: Mapping[str, Tokenizer]) -> dict[str, Any]:
+    """The source's language stands before its text; an answer begins with the target's."""
+    return spoken(config, tokenizers, place="first")

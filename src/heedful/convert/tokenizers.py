@@ -1,0 +1,109 @@
+"""Tokenizers of other libraries, read for a model; and a model's tokenizers as the files that those libraries read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from ..text.foreign import Foreign
+from ..text.foreign_files import LISTS, read
+from ..text.pipeline import CONTROLS, control
+from ..text.tokenizer import Tokenizer
+from .settings import Settings
+
+Framed = Literal["both", "end", "none"]
+
+# What `transformers` calls our control tokens; [MASK] is a tag of models that fill.
+ROLES = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>"}
+
+
+def read_one(folder: Path, config: Settings, **roles: Any) -> dict[str, Tokenizer]:
+    """The tokenizer of a model that reads one kind of text, {"": it}; {} where the folder has none. `roles` are those
+    of `foreign_files.read` that the layout knows."""
+    return {"": read(folder, size=config.size("vocab_size"), **roles)} if _has_one(folder) else {}
+
+
+def read_sides(
+    folder: Path, config: Settings, source: Mapping[str, Any], target: Mapping[str, Any]
+) -> dict[str, Tokenizer]:
+    """Those of an encoder-decoder, {"source": ..., "target": ...}; {} where the folder has none. `source` and `target`
+    are roles, as in `read_one`; the target's start is what answers begin from."""
+    if not _has_one(folder):
+        return {}
+    config = Settings({**config.tree, **config.generation}, config.where)
+    end = config.take("eos_token_id", int, 2)
+    known = {"pad": config.take("pad_token_id", int, end), "end": end}
+    sizes = {
+        "source": config.size("vocab_size"),
+        "target": config.size("decoder_vocab_size", config.size("vocab_size")),
+    }
+    start = config.take("decoder_start_token_id", int, known["pad"])
+    asked = {"source": {**known, **source}, "target": {**known, "start": start, **target}}
+    return {side: read(folder, size=sizes[side], side=side, **given) for side, given in asked.items()}
+
+
+def _has_one(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in LISTS) or any(
+        path.suffix in (".spm", ".model") for path in folder.iterdir()
+    )
+
+
+def files_of(tokenizers: Mapping[str, Tokenizer], framed: Framed) -> dict[str, bytes]:
+    """Files by name: of a foreign tokenizer its own, of ours what `AutoTokenizer` reads. `framed` says what stands
+    around a text: "both" controls, the "end" only, or "none". The target's own tokenizer is in target/."""
+    source = tokenizers.get("", tokenizers.get("source"))
+    if source is None:
+        return {}
+    found = _files(source, framed)
+    target = tokenizers.get("target", source)
+    if target is not source and not (isinstance(target, Foreign) and isinstance(source, Foreign)):
+        found |= {f"target/{name}": content for name, content in _files(target, framed).items()}
+    elif isinstance(target, Foreign):
+        found |= target.files
+    return found
+
+
+def ids_of(tokenizers: Mapping[str, Tokenizer]) -> dict[str, int]:
+    """The keys of their config.json that name controls, of tokenizers of ours; a foreign one came with its own."""
+    source, target = (tokenizers.get(side, tokenizers.get("")) for side in ("source", "target"))
+    if source is None or target is None or isinstance(source, Foreign):
+        return {}
+    found = {"pad_token_id": source.pad, "bos_token_id": source.start, "eos_token_id": source.end}
+    return found if "" in tokenizers else {**found, "decoder_start_token_id": target.start}
+
+
+def _files(tokenizer: Tokenizer, framed: Framed) -> dict[str, bytes]:
+    if isinstance(tokenizer, Foreign):
+        return dict(tokenizer.files)
+    tree = json.loads(tokenizer.to_json())
+    names = [*CONTROLS, *tokenizer.tags]
+    tree["added_tokens"] = [
+        {"id": tokenizer.ids[control(name)], "content": control(name), "single_word": False, "lstrip": False,
+         "rstrip": False, "normalized": False, "special": True} for name in names
+    ]  # fmt: skip
+    tree["post_processor"] = _template(tokenizer, framed)
+    known = {role: control(name) for role, name in ROLES.items() if name in names}
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **known}
+    return {"tokenizer.json": _json(tree), "tokenizer_config.json": _json(config)}
+
+
+def _template(tokenizer: Tokenizer, framed: Framed) -> dict[str, Any] | None:
+    """What `tokenizers` puts around texts."""
+    if framed == "none":
+        return None
+    mark = lambda token, part: {"SpecialToken": {"id": control(token), "type_id": part}}
+    text = lambda name, part: {"Sequence": {"id": name, "type_id": part}}
+    first = [mark("<s>", 0)] if framed == "both" else []
+    single = [*first, text("A", 0), mark("</s>", 0)]
+    ids = {control(name): {"id": control(name), "ids": [tokenizer.ids[control(name)]], "tokens": [control(name)]}
+           for name in ("<s>", "</s>")}  # fmt: skip
+    return {
+        "type": "TemplateProcessing", "single": single, "pair": [*single, text("B", 1), mark("</s>", 1)],
+        "special_tokens": ids,
+    }  # fmt: skip
+
+
+def _json(tree: Mapping[str, Any]) -> bytes:
+    return json.dumps(tree, indent=2, ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,78 @@
+"""Models of other libraries become ours, and ours theirs."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..convert.exporting import convert_out
+from ..convert.importing import convert_in
+from ..convert.layout import names
+from ..data.parallel import load_tokenizers
+from ..errors import UserError
+from ..model.files import is_foreign, read_config
+from ..model.presets import nearest
+from ..text.tokenizer import Tokenizer
+from .finding import find, load_tokenizer
+
+OURS = "heedful"
+PROGRAMS = ("ctranslate2", "onnx", "argos")  # what only runs models: written, never read
+
+
+def convert(
+    source: str | Path, out: str | Path, to: str | None = None, *, languages: tuple[str, str] | None = None,
+    tag: str | None = None, quantization: str | None = None,
+) -> list[str]:  # fmt: skip
+    """Write a model as the new folder (for argos: file) `out`: one of another library as ours, one of ours in the
+    layout `to` (None: that it came from, or the first that can say it). What was done, in lines.
+
+    `languages` (from, to) are codes that an .argosmodel is for, `tag` the target's of a model of several; ctranslate2
+    takes a `quantization`. UserError names what cannot be read, or not be said in a layout; nothing is written then.
+    """
+    source, out = Path(source), Path(out)
+    known = [OURS, *names(), *PROGRAMS]
+    if to is not None and to not in known:
+        raise UserError(f"--to {to}: no layout is called so; {nearest(to, known)}")
+    if out.exists():
+        raise UserError(f"{out}: is there already; name a new one")
+    if not source.is_dir():
+        raise UserError(f"{source}: no such folder; a model is a folder with config.json and its weights")
+    if languages is not None and to != "argos":
+        raise UserError("two languages are for --to argos")
+    options = {"quantization": quantization} if to == "ctranslate2" else {"languages": languages, "tag": tag}
+    if is_foreign(source):
+        if to in (None, OURS):
+            return convert_in(source, out)
+        with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=".tmp-") as between:
+            return convert_in(source, Path(between) / "model") + _write(Path(between) / "model", out, to, options)
+    folder = find(source)
+    if to == OURS:
+        raise UserError(f"{source}: is a model of heedful already")
+    return _write(folder, out, to, options)
+
+
+def _write(folder: Path, out: Path, to: str | None, options: Mapping[str, Any]) -> list[str]:
+    if to not in PROGRAMS:
+        return convert_out(folder, out, tokenizers_of(folder), to)
+    given = {key: value for key, value in options.items() if value is not None and to != "onnx"}
+    partial = out.with_name(f".tmp-{out.name}")
+    try:
+        lines: list[str] = importlib.import_module(f"..convert.{to}", __package__).write(folder, partial, **given)
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if partial.is_file():
+            partial.unlink()
+    return lines
+
+
+def tokenizers_of(folder: Path) -> dict[str, Tokenizer]:
+    """The tokenizers of a model's folder, as a layout has them: {"": one}, {"source": ..., "target": ...}, or none."""
+    extra = read_config(folder)[1]
+    if "tokenizers" in extra:
+        return load_tokenizers(folder, extra["tokenizers"])
+    return {"": load_tokenizer(folder, extra)} if "tokenizer" in extra else {}
