@@ -86,9 +86,9 @@ class Case(NamedTuple):
     options: dict[str, Any]
 
     def made(self) -> Any:
-        """One with biases and norms that are not zeros and ones, to be evaluated."""
-        theirs = getattr(transformers, self.model)(getattr(transformers, self.config)(**self.options))
+        """One, always the same, with biases and norms that are not zeros and ones, to be evaluated."""
         torch.manual_seed(1)
+        theirs = getattr(transformers, self.model)(getattr(transformers, self.config)(**self.options))
         with torch.no_grad():
             for parameter in theirs.parameters():
                 if parameter.requires_grad:

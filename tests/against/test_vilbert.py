@@ -6,7 +6,7 @@ Theirs is a padded batch with two attention masks; ours has only the real tokens
 from __future__ import annotations
 
 import functools
-import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +17,13 @@ from laws.looking import Keeper
 from safetensors.torch import load_file
 from torch import Tensor
 
+from heedful.convert.importing import Checkpoint, opened
 from heedful.model.embeddings import Input, RegionInput, TokenInput
-from heedful.model.families import FAMILIES
 from heedful.model.heads import Labels, LossSums
 from heedful.model.layout import Layout
-from heedful.model.model import Model
 from heedful.model.plan import Plan
 
-from . import names
+from .checkpoints import loaded
 
 HERE = Path(__file__).parent / "vilbert-tiny"
 KERNELS = pytest.mark.parametrize("which", ["explicit", "fused"])
@@ -43,45 +42,22 @@ def outputs() -> dict[str, Tensor]:
     return load_file(HERE / "outputs.safetensors")
 
 
-@functools.cache
-def made() -> Plan:
-    sizes = json.loads((HERE / "config.json").read_text())
-    return FAMILIES["two-streams"](
-        vocab=sizes["vocab_size"], width=sizes["hidden_size"], layers=sizes["num_hidden_layers"],
-        heads=sizes["num_attention_heads"], feedforward=sizes["intermediate_size"],
-        capacity=sizes["max_position_embeddings"], segments=sizes["type_vocab_size"],
-        picture_width=sizes["v_hidden_size"], picture_layers=sizes["v_num_hidden_layers"],
-        picture_heads=sizes["v_num_attention_heads"], picture_feedforward=sizes["v_intermediate_size"],
-        features=sizes["v_feature_size"], regions=sizes["v_target_size"], co_width=sizes["bi_hidden_size"],
-        co_heads=sizes["bi_num_attention_heads"], text_before=tuple(sizes["t_biattention_id"]),
-        picture_before=tuple(sizes["v_biattention_id"]), activation=sizes["hidden_act"],
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """Their files as a folder that we open."""
+    folder = tmp_path_factory.mktemp("vilbert")
+    shutil.copy(HERE / "config.json", folder)
+    shutil.copy(HERE / "state_dict.safetensors", folder / "model.safetensors")
+    return opened(folder)
 
 
-def blocks(stream: str) -> tuple[list[int], list[int]]:
+def blocks(made: Plan, stream: str) -> tuple[list[int], list[int]]:
     """Numbers of a stream's co-attention blocks, and of its own blocks."""
     co, own = [], []
-    for _, address, block in made().blocks():
+    for _, address, block in made.blocks():
         if block.stream == stream:
             (co if block.attends[0].stream != stream else own).append(int(address.split(".")[1]))
     return co, own
-
-
-@functools.cache
-def rules() -> list[names.Rule]:
-    both = {stream: blocks(stream) for stream in STREAMS}
-    return names.vilbert({s: co for s, (co, _) in both.items()}, {s: own for s, (_, own) in both.items()})
-
-
-def model() -> Model:
-    theirs = load_file(HERE / "state_dict.safetensors")
-    loaded, used = names.to_ours(made().shapes(), rules(), theirs)
-    left = {name for name in theirs if name not in used and not name.endswith(DEAD)}
-    assert left == {"cls.predictions.decoder.weight"}, left
-    assert torch.equal(theirs["cls.predictions.decoder.weight"], theirs["bert.embeddings.word_embeddings.weight"])
-    fresh = Model(made(), seed=None).eval()
-    fresh.load_tensors(loaded)
-    return fresh
 
 
 def masks() -> dict[str, Tensor]:
@@ -122,9 +98,9 @@ def mean(sums: LossSums) -> Tensor:
 
 
 @KERNELS
-def test_streams_pools_and_scores(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streams_pools_and_scores(found: Checkpoint, which: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("heedful.model.kernels.choose", lambda *_: which)
-    ours, wanted = model(), outputs()
+    ours, wanted = loaded(found), outputs()
     with torch.no_grad():
         states, layouts = ours.encode(inputs())
         for stream, theirs in STREAMS.items():
@@ -138,14 +114,14 @@ def test_streams_pools_and_scores(which: str, monkeypatch: pytest.MonkeyPatch) -
         assert_close("ViLBERT: alignment", ours.logits("alignment", states, layouts), wanted["alignment_score"])
 
 
-def test_every_attention_map() -> None:
+def test_every_attention_map(found: Checkpoint) -> None:
     """Of both streams and of co-attention in both directions; what pads has weight 0."""
-    ours, keeper, compared = model(), Keeper(lambda address: address.endswith(".weights")), 0
+    ours, keeper, compared = loaded(found), Keeper(lambda address: address.endswith(".weights")), 0
     with torch.no_grad():
         ours.encode(inputs(), probe=keeper)
     for stream, theirs in STREAMS.items():
         other = next(name for name in STREAMS if name != stream)
-        co, own = blocks(stream)
+        co, own = blocks(found.plan, stream)
         maps = {f"{stream}.{block}.{stream}": f"attn.{theirs}.{i}" for i, block in enumerate(own)}
         for i, block in enumerate(co):
             maps[f"{stream}.{block}.{other}"] = f"attn.co.{i}.{theirs}_queries_{STREAMS[other]}_keys"
@@ -162,21 +138,21 @@ def test_every_attention_map() -> None:
     assert compared == len([name for name in outputs() if name.startswith("attn.")]) == len(keeper.seen)
 
 
-def test_states_after_each_co_attention() -> None:
-    ours, keeper = model(), Keeper(lambda address: address.endswith(".states"))
+def test_states_after_each_co_attention(found: Checkpoint) -> None:
+    ours, keeper = loaded(found), Keeper(lambda address: address.endswith(".states"))
     with torch.no_grad():
         ours.encode(inputs(), probe=keeper)
     for stream, theirs in STREAMS.items():
-        for i, block in enumerate(blocks(stream)[0]):
+        for i, block in enumerate(blocks(found.plan, stream)[0]):
             (states,) = keeper.seen[f"{stream}.{block}.states"]
             assert_close("ViLBERT: after co-attention", states, outputs()[f"after_co.{i}.{theirs}"][masks()[stream]])
 
 
 @KERNELS
-def test_losses_and_gradients(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_losses_and_gradients(found: Checkpoint, which: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The three losses, and the norm of every parameter's gradient of their sum."""
     monkeypatch.setattr("heedful.model.kernels.choose", lambda *_: which)
-    ours, wanted = model(), outputs()
+    ours, wanted = loaded(found), outputs()
     sums = ours(inputs(), labels())
     for head, theirs in (
         ("masked_token", "masked_lm_loss"), ("masked_region", "masked_image_loss"), ("alignment", "alignment_loss")
@@ -184,9 +160,10 @@ def test_losses_and_gradients(which: str, monkeypatch: pytest.MonkeyPatch) -> No
         assert_close("ViLBERT: losses", mean(sums[head]), wanted[theirs].view(()))
     torch.stack([mean(part) for part in sums.values()]).sum().backward()
 
-    found, read = gradients(ours), set()
-    for name, gradient in found.items():
-        theirs = next(other for rule in rules() if (other := rule.read(name)) is not None)
+    got, read = gradients(ours), set()
+    names = {name: pair.theirs for pair in found.reading.rules.pairs(found.plan).values() for name in pair.ours}
+    for name, gradient in got.items():
+        theirs = names[name]
         norm = wanted[f"gradnorm.{theirs}"].view(())
         assert_close("ViLBERT: gradient norms", gradient.norm(), norm)
         # Small gradients too, as far as single precision carries: in double precision theirs are 0.07 % off at worst.

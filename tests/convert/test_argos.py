@@ -231,9 +231,10 @@ def test_text_in_front_of_every_source(tokenizer: Tokenizer, tmp_path: Path) -> 
         argos.write(tmp_path / "model", tmp_path / "a.argosmodel", "en", "de")
 
 
-def test_bytes_cannot_be_told(tmp_path: Path) -> None:
-    tokenizer = tokenizer_of("bytes", size=300)
-    save(tmp_path / "model", model_for(tokenizer, tokenizer), tokenizer)
+@pytest.mark.parametrize("kinds", [("bytes", "bytes"), ("bpe", "bytes")])
+def test_bytes_cannot_be_told(kinds: tuple[str, str], tmp_path: Path) -> None:
+    source, target = (tokenizer_of(kind, size=300) for kind in kinds)
+    save(tmp_path / "model", model_for(source, target), source, target)
     with pytest.raises(UserError, match="of kind 'bytes' cannot be told as a SentencePiece model"):
         argos.write(tmp_path / "model", tmp_path / "a.argosmodel", "en", "de")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -196,7 +196,7 @@ def test_tables_of_sines_are_checked(tmp_path: Path) -> None:
     tensors, name = load_file(theirs / "model.safetensors"), "model.encoder.embed_positions.weight"
     pegasus = imported(CASES["pegasus"].made(), tmp_path / "pegasus")[1]
     table = pegasus.weights[name]
-    assert torch.equal(pegasus.reading.rules.known[name], table)
+    assert torch.equal(pegasus.reading.rules.known[name].make(), table)
     assert name not in tensors
     for shift, word in ((0.0, ""), (0.01, "does not hold what it should")):
         save_file({**tensors, name: table.clone() + shift}, theirs / "model.safetensors")
@@ -277,7 +277,7 @@ LACKING: list[tuple[str, dict[str, Any], str]] = [
     ("m2m100", {"is_decoder": True}, ""), ("t5", {"feed_forward_proj": "gated-mish"}, ""),
     ("vit", {"qkv_bias": False}, ""), ("vit", {"image_size": [12, 16]}, ""), ("vit", {"image_size": 13}, ""),
     ("clip", {"vision_config": {**CLIP["vision_config"], "hidden_act": "mish"}}, "hidden_act"),
-    ("lxmert", {"tie_word_embeddings": False}, ""),
+    ("lxmert", {"tie_word_embeddings": False}, ""), ("bart", {"max_position_embeddings": 2**30}, ""),
 ]  # fmt: skip
 
 

@@ -88,6 +88,14 @@ def test_what_is_written_tells_how_to_use_it(tmp_path: Path) -> None:
     assert alone.encode("a rose").ids == tokenizer.encode("a rose")
 
 
+@pytest.mark.parametrize(("name", "kinds"), [("two-streams-post", ("features", "boxes")),
+                                             ("two-streams-post-patches", ("pixels", "boxes"))])  # fmt: skip
+def test_pictures_are_told_of(name: str, kinds: tuple[str, ...], tmp_path: Path) -> None:
+    written = Written(cases.model_of(name), tmp_path)
+    assert [line.split(":")[0] for line in written.config["use"][2:]] == list(kinds)
+    assert {f"picture.{kind}" for kind in kinds} < set(written.config["files"]["model.onnx"]["inputs"])
+
+
 def test_tokenizers_of_two_sides(tmp_path: Path) -> None:
     """The target's has a folder of its own; a source ends with its end."""
     sides = {side: train_tokenizer([f"a {side}"] * 3, "characters", 300) for side in ("source", "target")}

@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 
 from heedful.data import pictures
-from heedful.data.pictures import Reference, read_picture
+from heedful.data.pictures import Fit, Reference, read_picture
 from heedful.errors import UserError
 
 SMALL = (4, 6)
 
 
 def read(path: Path | str, size: tuple[int, int] | None = None) -> np.ndarray:
-    return read_picture(Reference(str(path), "pairs.tsv:7"), size)
+    return read_picture(Reference(str(path), "pairs.tsv:7"), size and Fit(size))
 
 
 def refused(path: Path | str, words: str, size: tuple[int, int] | None = None) -> None:

@@ -106,6 +106,42 @@ def hand_made() -> Plan:
     )
 
 
+def borrowed() -> Plan:
+    """What no family has and models of other libraries do: task tokens, the sines of fairseq, boxes that are normalised
+    apart or left out, a vector in the place of the first patch, pools of the last token; heads over a sum, with a layer
+    of another width and no norm."""
+    own = {"heads": 2, "head_width": 6}
+    around = {"feedforward": FeedForward(width=14, activation="gelu_quick"), "norm": Norm(eps=1e-6)}
+
+    def step(stream: str, *attended: str, mask: Any = "open") -> Step:
+        attends = tuple(Attend(stream=one, mask=mask if one == stream else "open", **own) for one in attended)
+        return Step(blocks=(Block(stream=stream, attends=attends, **around),))
+
+    text = Tokens(vocab=31, sinusoid="fairseq", offset=2, tasks=3)
+    last, first = plan.Pool(width=10, activation="none", bias=False, reads="last"), plan.Pool(width=10)
+    over = {"bias": True, "norm": None, "hidden": 9}
+    return Plan(
+        streams=(
+            Stream(name="text", width=11, embedding=text, pool=last),
+            Stream(name="picture", width=12, embedding=plan.Regions(features=7, box=4, apart=True), pool=first),
+            Stream(name="scene", width=12, embedding=plan.Patches(
+                edge=2, box=0, capacity=40, first=True, bias=False, norm=None,
+            )),
+        ),
+        steps=(
+            step("text", "text", mask="causal"), step("scene", "scene"), step("picture", "picture", "scene"),
+            step("text", "text", mask="causal"),
+        ),
+        heads=(
+            Head(name="next_token", streams=("text",), outputs=31, transform="silu", **over),
+            Head(name="alike", streams=("text", "picture"), outputs=3, reads="pooled", join="sum", transform="tanh",
+                 **over),
+            Head(name="seen", streams=("scene",), outputs=4, reads="first", transform="none", bias=True),
+            Head(name="shown", streams=("picture",), outputs=5, reads="mean"),
+        ),
+    )  # fmt: skip
+
+
 def pruned() -> Plan:
     """An encoder-decoder whose attentions have lost different numbers of heads, as pruning leaves it."""
     keep = {"source.0.source": [1, 3], "source.1.source": [0], "target.0.target": [0, 1, 2], "target.1.source": [2]}
@@ -128,7 +164,7 @@ def _plans() -> dict[str, Plan]:
             for place in options_of(family).get("place", (None,)):
                 given = {"place": place} if place else {}
                 made[f"{family}-{place}-patches"] = small_plan(family, edge=2, **given, **next(turn))
-    return {**made, "hand-made": hand_made(), "pruned": pruned()}
+    return {**made, "hand-made": hand_made(), "borrowed": borrowed(), "pruned": pruned()}
 
 
 PLANS = _plans()
@@ -206,6 +242,7 @@ def draw_row(stream: Stream, length: int, rng: np.random.Generator) -> Row:
     sizes = stream.embedding
     if isinstance(sizes, Tokens):
         row = {"ids": torch.from_numpy(rng.integers(0, sizes.vocab, length))}
+        row["ids"][1:2] %= sizes.tasks or sizes.vocab
         if sizes.segments:
             row["segments"] = torch.from_numpy(rng.integers(0, sizes.segments, length))
         return row
@@ -277,7 +314,7 @@ def labels(made: Plan, rows: Rows, seed: int = 0) -> dict[str, Labels]:
     wanted = {}
     for head in made.heads:
         some = rows[head.streams[0]]
-        count = len(some) if head.reads == "pooled" else sum(length(row) for row in some)
+        count = sum(length(row) for row in some) if head.reads == "tokens" else len(some)
         if head.objective == "distribution":
             ids = torch.randn(count, head.outputs, generator=generator).softmax(-1)
         else:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from heedful.model.plan import Attend, Block, FinalNorm, Norm, Plan, Tokens
+from heedful.model.plan import Attend, Block, FinalNorm, Norm, Plan, Regions, Tokens
 
 from .cases import Row
 
@@ -25,6 +25,7 @@ ACTIVATIONS = {
     "gelu_quick": lambda x: x / (1 + torch.exp(-1.702 * x)),
     "silu": lambda x: x / (1 + torch.exp(-x)),
     "tanh": lambda x: (torch.exp(2 * x) - 1) / (torch.exp(2 * x) + 1),
+    "none": lambda x: x,
 }
 
 
@@ -62,13 +63,22 @@ def embed(weighed: Weighed, plan: Plan, stream: str, row: Row) -> Tensor:
     if not isinstance(sizes, Tokens):
         seen = "pixels" if "pixels" in row else "features"
         states = weighed.linear(f"{address}.{seen}", row[seen].double())
-        states = states + weighed.linear(f"{address}.box", row["boxes"].double())
+        if (first := weighed.get(f"{address}.first")) is not None:
+            states = torch.cat([first[None], states[1:]])
+        if sizes.box:
+            box = weighed.linear(f"{address}.box", row["boxes"][:, : sizes.box].double())
+            if isinstance(sizes, Regions) and sizes.apart:
+                assert sizes.norm is not None
+                apart = weighed.norm(sizes.norm, f"{address}.norm", states)
+                return (apart + weighed.norm(sizes.norm, f"{address}.box_norm", box)) / 2
+            states = states + box
         if (places := weighed.get(f"{address}.positions.weight")) is not None:
             states = states + places[: len(states)]
         return states if sizes.norm is None else weighed.norm(sizes.norm, f"{address}.norm", states)
-    table = weighed.get(f"{address}.tokens.weight")
+    table, tasks = weighed.get(f"{address}.tokens.weight"), weighed.get(f"{address}.tasks.weight")
     assert table is not None
-    states = table[row["ids"]] * (math.sqrt(width) if sizes.scaled else 1.0)
+    words = row["ids"] if tasks is None else torch.cat([row["ids"][:1], row["ids"][2:]])  # the second is no word
+    states = table[words] * (math.sqrt(width) if sizes.scaled else 1.0)
     if sizes.positions == "learned":
         learned = weighed.get(f"{address}.positions.weight")
         assert learned is not None
@@ -80,11 +90,18 @@ def embed(weighed: Weighed, plan: Plan, stream: str, row: Row) -> Tensor:
         segments = weighed.get(f"{address}.segments.weight")
         assert segments is not None
         states = states + segments[row["segments"]]
+    if tasks is not None:
+        states = torch.cat([states[:1], tasks[row["ids"][1:2]], states[1:]])
     return states if sizes.norm is None else weighed.norm(sizes.norm, f"{address}.norm", states)
 
 
 def sinusoid(position: int, width: int, arrangement: str) -> list[float]:
-    """Vaswani et al. 2017, 3.5: PE(pos, 2i) = sin(pos / 10000^(2i / width)), PE(pos, 2i + 1) the cosine."""
+    """Vaswani et al. 2017, 3.5: PE(pos, 2i) = sin(pos / 10000^(2i / width)), PE(pos, 2i + 1) the cosine; or fairseq's,
+    whose wave lengths are a geometric series from 2 pi to 10000 x 2 pi, both ends included."""
+    if arrangement == "fairseq":
+        half = width // 2
+        waves = [position / 10000 ** (i / (half - 1)) for i in range(half)]
+        return [*map(math.sin, waves), *map(math.cos, waves), *[0.0] * (width % 2)]
     pairs = [
         (math.sin(position / 10000 ** (2 * i / width)), math.cos(position / 10000 ** (2 * i / width)))
         for i in range((width + 1) // 2)
@@ -226,19 +243,25 @@ def forward(plan: Plan, tensors: Weights, row: dict[str, Row]) -> dict[str, Tens
 
 
 def logits(plan: Plan, tensors: Weights, states: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Logits of every head from one row's states: [n, outputs], or [1, outputs] of a pooled head."""
+    """Logits of every head from one row's states: [n, outputs], or [1, outputs] of a head that reads rows."""
     weighed, made = Weighed(plan, tensors), {}
     for head in plan.heads:
         address = f"heads.{head.name}"
         x = states[head.streams[0]]
         if head.reads == "pooled":
-            x = torch.ones(1, 1, dtype=torch.float64)
+            x = torch.full((1, 1), 1.0 if head.join == "product" else 0.0, dtype=torch.float64)
             for stream in head.streams:
                 pool = plan.stream(stream).pool
                 assert pool is not None
-                x = x * ACTIVATIONS[pool.activation](weighed.linear(f"{stream}.pool", states[stream][:1]))
+                read = states[stream][:1] if pool.reads == "first" else states[stream][-1:]
+                read = ACTIVATIONS[pool.activation](weighed.linear(f"{stream}.pool", read))
+                x = x * read if head.join == "product" else x + read
+        elif head.reads == "first":
+            x = x[:1]
+        elif head.reads == "mean":
+            x = x.mean(0, keepdim=True)
         if head.transform:
             x = ACTIVATIONS[head.transform](weighed.linear(f"{address}.transform", x))
-            x = weighed.norm(head.norm, f"{address}.norm", x)
+            x = x if head.norm is None else weighed.norm(head.norm, f"{address}.norm", x)
         made[head.name] = weighed.linear(f"{address}.output", x * head.scale)
     return made

@@ -56,7 +56,8 @@ def test_padded_on_the_left(name: str, which: str, monkeypatch: pytest.MonkeyPat
     given, places = cases.padded(rows)
     for stream, some in given.items():
         longest = some.layout.longest
-        flip = lambda value, longest=longest: value.view(-1, longest, *value.shape[1:]).flip(1).flatten(0, 1)
+        shape = (some.layout.rows, longest)
+        flip = lambda value, shape=shape: value.view(*shape, *value.shape[1:]).flip(1).flatten(0, 1)
         lengths = torch.tensor([[cases.length(row)] for row in rows[stream]])
         some.layout = Layout(
             some.layout.lengths,
@@ -109,7 +110,7 @@ def test_gradients_of_packed_are_those_of_padded_and_of_each_row(
     model.zero_grad()
     given, places = cases.padded(rows)
     spread = {
-        head.name: cases.Labels(wanted[head.name].ids, None if head.reads == "pooled" else places[head.streams[0]])
+        head.name: cases.Labels(wanted[head.name].ids, places[head.streams[0]] if head.reads == "tokens" else None)
         for head in made.heads
     }
     cases.total_loss(model, given, spread).backward()
@@ -120,7 +121,7 @@ def test_gradients_of_packed_are_those_of_padded_and_of_each_row(
         one = {stream: [some[number]] for stream, some in rows.items()}
         part = {}
         for head in made.heads:
-            sizes = [1 if head.reads == "pooled" else cases.length(row) for row in rows[head.streams[0]]]
+            sizes = [cases.length(row) if head.reads == "tokens" else 1 for row in rows[head.streams[0]]]
             part[head.name] = cases.Labels(wanted[head.name].ids.split(sizes)[number])
         cases.total_loss(model, cases.packed(one), part).backward()
     assert_all_close("gradients: each row alone == packed", gradients(model), together)

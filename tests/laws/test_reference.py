@@ -27,7 +27,7 @@ def compare(law: str, model: Model, rows: cases.Rows) -> None:
             found[stream] = states[stream][start : start + cases.length(row[stream])]
         assert_all_close(f"{law}: states", found, wanted)
         for head in made.heads:
-            start = number if head.reads == "pooled" else int(layouts[head.streams[0]].starts[number])
+            start = int(layouts[head.streams[0]].starts[number]) if head.reads == "tokens" else number
             expected = reference.logits(made, model.tensors(), wanted)[head.name]
             assert_close(f"{law}: logits", logits[head.name][start : start + len(expected)], expected)
 

@@ -39,7 +39,7 @@ def nearest(
 
 
 class Outline(Mapping[str, Tensor]):
-    """A checkpoint that is not written yet, as layouts look at one: shapes by name, and some tensors."""
+    """A checkpoint that is in no file, as layouts look at one: shapes by name, and some tensors."""
 
     def __init__(self, shapes: Mapping[str, Shape], tensors: Mapping[str, Tensor]) -> None:
         self.shapes = {**shapes, **{name: tuple(tensor.shape) for name, tensor in tensors.items()}}
@@ -61,24 +61,39 @@ class Outline(Mapping[str, Tensor]):
         return self.shapes[name]
 
     def dtype(self, name: str) -> torch.dtype:
-        return torch.float32
+        return self.tensors[name].dtype if name in self.tensors else torch.float32
+
+
+SHOWN = 3  # differences that a message names
 
 
 def agree(ours: Plan, theirs: Plan, where: str) -> None:
     """UserError, by name, where a plan computes something that the layout's nearest plan does not."""
+    if found := unlike(ours, theirs):
+        more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        raise UserError(f"{where} {'; '.join(found[:SHOWN])}{more}")
+
+
+def unlike(ours: Plan, theirs: Plan) -> list[str]:
+    """What a plan computes that the layout's nearest plan does not, each kind of difference once."""
+    found: dict[tuple[str, ...], str] = {}
     for key, mine, other in _differences(_tree(ours), _tree(theirs), ""):
         leaf = key.rpartition(".")[2]
         if leaf in SILENT or _harmless(leaf, mine, other):
             continue
+        said = f"has no place for {key} = {json.dumps(mine)}; it computes {json.dumps(other)}"
         if isinstance(mine, dict) or isinstance(other, dict):
-            raise UserError(f"{where} {'has no place for' if other is None else 'always has'} {key}")
-        raise UserError(f"{where} has no place for {key} = {json.dumps(mine)}; it computes {json.dumps(other)}")
+            said = f"{'has no place for' if other is None else 'always has'} {key}"
+        found.setdefault((leaf, repr(mine), repr(other)), said)
+    return list(found.values())
 
 
 def _harmless(leaf: str, mine: Any, other: Any) -> bool:
     """What theirs may have more: biases and segments that are 0, learned positions before the first that is used."""
     if leaf == "bias":
         return (mine, other) == (False, True)
+    if leaf in ("capacity", "positions below 0") and None in (mine, other):
+        return True  # of learned positions and others; that they are of another kind is told
     return (leaf == "segments" and mine == 0) or (leaf == "positions below 0" and mine <= other)
 
 
@@ -94,6 +109,10 @@ def _tree(plan: Plan) -> dict[str, Any]:
     for (_, _, block), made in zip(plan.blocks(), _blocks(tree), strict=True):
         for attend, own in zip(block.attends, made["attends"], strict=True):
             own |= {"scale": attention_scale(attend), "key_heads": attend.kv_heads}
+    read = {name for head in tree["heads"] if head["reads"] == "pooled" for name in head["streams"]}
+    for stream in tree["streams"]:
+        if tree["heads"] and stream["name"] not in read:
+            stream["pool"] = None
     for head in tree["heads"]:
         if head["transform"] is None:
             head["norm"] = head["hidden"] = None

@@ -60,14 +60,16 @@ def write(
     if known.prefix.strip():
         raise UserError(f"{folder}: reads {known.prefix!r} before every source, which Argos Translate cannot be told")
     words = ctranslate2.vocabularies(tokenizers)
-    pieces = {side: model_of(tokenizer, words[side]) for side, tokenizer in tokenizers.items()}
+    pieces = model_of(tokenizers["source"], words["source"])
+    if tokenizers["target"] is not tokenizers["source"]:
+        model_of(tokenizers["target"], words["target"])  # refused if it is none: the source's puts its pieces together
     partial = out.with_name(f".tmp-{out.name}")
     name = f"translate-{source}_{target}-{VERSION.replace('.', '_')}"
     shutil.rmtree(partial, ignore_errors=True)
     try:
         (partial / name).mkdir(parents=True)
         ctranslate2.write(folder, partial / name / "model", quantization, tag)
-        (partial / name / "sentencepiece.model").write_bytes(pieces["source"])
+        (partial / name / "sentencepiece.model").write_bytes(pieces)
         (partial / name / "metadata.json").write_text(json.dumps(_metadata(source, target), indent=1) + "\n", "utf-8")
         (partial / name / "README.md").write_text(_readme(folder, source, target), "utf-8")
         _pack(partial / name, partial / "package.zip")
@@ -115,6 +117,6 @@ def _pack(folder: Path, archive: Path) -> None:
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                entry = zipfile.ZipInfo(str(path.relative_to(folder.parent)))  # of 1980, as zip's clock begins
+                entry = zipfile.ZipInfo(path.relative_to(folder.parent).as_posix())  # of 1980, as zip's clock begins
                 entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
                 packed.writestr(entry, path.read_bytes())

@@ -12,7 +12,8 @@ from ..model.plan import Head, Plan, Tie, Tokens
 from .settings import Settings
 
 MASKED = Tie(keep="text.embedding.tokens.weight", share="heads.masked_token.output.weight")
-# How BERT's released code reads questions: longest row, stride, longest question, longest answer.
+# How BERT's released code reads questions: longest row, stride, longest question, longest answer. With fewer positions
+# all is shorter.
 READING = (384, 128, 64, 30)
 PROBLEMS = {"single_label_classification": "one", "multi_label_classification": "several", "regression": "number"}
 OBJECTIVES = {"one": "classes", "several": "several", "number": "values"}
@@ -52,7 +53,8 @@ def _labelled(config: Settings, longest: int, dropout: float, label: Mapping[str
     """The purpose of a model that was trained for labels of rows, labels of tokens, or spans; None: of another."""
     name = config.architecture
     if name.endswith("ForQuestionAnswering"):
-        reading = (min(longest, READING[0]), *READING[1:])
+        row = min(longest, READING[0])
+        reading = (row, *(max(1, part * row // READING[0]) for part in READING[1:]))
         return Purpose((_head("span", 2, objective="span"),), "answer", {"reading": reading, "threshold": None})
     labels = config.labels() or ["LABEL_0", "LABEL_1"]
     if name.endswith("ForTokenClassification"):
@@ -61,7 +63,7 @@ def _labelled(config: Settings, longest: int, dropout: float, label: Mapping[str
     if name.endswith("ForSequenceClassification"):
         kind = _kind(config, len(labels))
         head = _head("label", len(labels), objective=OBJECTIVES[kind], dropout=dropout, **label)
-        answers = {"kind": kind, "pairs": False, "labels": [] if kind == "number" else labels}
+        answers = {"kind": kind, "pairs": None, "labels": [] if kind == "number" else labels}
         return Purpose((head,), "classify", {"answers": answers, "longest": longest})
     return None
 
@@ -76,6 +78,13 @@ def _kind(config: Settings, labels: int) -> str:
 
 def _head(name: str, outputs: int, **fields: Any) -> Head:
     return Head(name=name, streams=("text",), outputs=outputs, bias=True, **fields)
+
+
+def needed(plan: Plan) -> Plan:
+    """A plan without a pool that none of its heads reads: their classes with heads have one only where it is read."""
+    if not plan.heads or any(head.reads == "pooled" for head in plan.heads):
+        return plan
+    return structs.replace(plan, streams=tuple(structs.replace(stream, pool=None) for stream in plan.streams))
 
 
 def heads_told(plan: Plan, extra: Mapping[str, Any], prefix: str) -> dict[str, Any]:

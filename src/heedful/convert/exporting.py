@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..model.files import read_config
 from ..model.plan import Plan
 from ..text.tokenizer import Tokenizer
 from . import stream
-from .agreement import agree
+from .agreement import agree, unlike
 from .layout import Writing, layout, names
 from .settings import GENERATION
 from .tokenizers import Framed, files_of, ids_of
@@ -30,6 +31,7 @@ NEAREST = {
     ("text", "picture"): ("vilbert", "clip", "lxmert"),
     ("picture",): ("vit",),
 }
+MANY = 3  # differences that a message names; a layout that has no name for a parameter is as far off
 
 
 def convert_out(folder: Path, out: Path, tokenizers: Mapping[str, Tokenizer], name: str | None = None) -> list[str]:
@@ -43,9 +45,9 @@ def convert_out(folder: Path, out: Path, tokenizers: Mapping[str, Tokenizer], na
     writing: Writing = write(plan, extra)
     agree(plan, writing.plan, f"{folder}: {name}")
     weights = Weights.open(folder / "model.safetensors")
-    config = _merged(_came(extra, name, "config"), {**ids_of(tokenizers), **writing.config})
+    config = _merged(_came(extra, writing, "config"), {**ids_of(tokenizers), **writing.config})
     files = {"config.json": _json(config), **files_of(tokenizers, _framed(plan)), **writing.files}
-    if generation := _came(extra, name, "generation"):
+    if generation := _came(extra, writing, "generation"):
         files[GENERATION] = _json(generation)
     made = out.with_name(f".tmp-{out.name}")
     shutil.rmtree(made, ignore_errors=True)
@@ -130,26 +132,27 @@ def reordered(tensor: Tensor, name: str, plan: Plan, orders: Mapping[str, Tensor
 
 
 def _layout(plan: Plan, extra: Mapping[str, Any]) -> str:
-    """The layout that a model came from, or the first that can say its plan; UserError tells why none can."""
-    origin = extra.get("origin")
-    if isinstance(origin, dict) and origin.get("layout") in names():
-        return str(origin["layout"])
+    """The layout that a model came from, or the first that can say its plan; UserError tells what the nearest lacks."""
+    origin, nearest = extra.get("origin", {}).get("layout"), NEAREST.get(tuple(one.name for one in plan.streams), ())
     reasons = []
-    for name in NEAREST.get(tuple(one.name for one in plan.streams), ()):
+    for name in dict.fromkeys([origin, *nearest] if origin in names() else nearest):
         try:
-            agree(plan, layout(name).writing(plan, extra).plan, name)  # type: ignore[attr-defined]
+            lacks = unlike(plan, layout(name).writing(plan, extra).plan)  # type: ignore[attr-defined]
         except UserError as error:
-            reasons.append(str(error))
+            reasons.append((MANY, str(error).replace("this layout", name)))
             continue
-        return name
-    raise UserError("no layout can say what this model computes: " + ("; ".join(reasons) or "it has other streams"))
+        if not lacks:
+            return name
+        reasons.append((len(lacks), f"{name} {'; '.join(lacks[:MANY])}"))
+    why = f"the nearest: {min(reasons, key=itemgetter(0))[1]}" if reasons else "none has such streams"
+    raise UserError(f"no layout can say what this model computes; {why}")
 
 
-def _came(extra: Mapping[str, Any], name: str, what: str) -> Mapping[str, Any]:
-    """The settings that a model came with, if it came from this layout."""
-    origin = extra.get("origin")
-    came = origin.get(what) if isinstance(origin, dict) and origin.get("layout") == name else None
-    return came if isinstance(came, dict) else {}
+def _came(extra: Mapping[str, Any], writing: Writing, what: str) -> Mapping[str, Any]:
+    """The settings that a model came with, if it goes back as what it was."""
+    origin = extra.get("origin", {})
+    same = bool(origin) and origin["config"].get("model_type", "vilbert") == writing.config["model_type"]
+    return origin[what] if same else {}
 
 
 def _merged(came: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

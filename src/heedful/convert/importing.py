@@ -9,18 +9,27 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from ..data.gallery import PATCHES
 from ..data.parallel import save_tokenizers
 from ..errors import UserError
-from ..model.files import write_config
-from ..model.plan import Plan
+from ..model.files import check, write_config
+from ..model.plan import Plan, Tokens
 from ..text.tokenizer import Tokenizer
 from . import stream
 from .layout import Reading, layout, layout_of
 from .layouts import sentence_transformers
 from .named import Named
+from .preparing import sight_of
 from .rules import Pair
 from .settings import Settings, read_settings
 from .weights import Weights
+
+
+# Settings of theirs for how answers are made that a model of ours does not keep, and their values that change nothing.
+RULES = {
+    "no_repeat_ngram_size": 0, "min_length": 0, "repetition_penalty": 1.0, "encoder_no_repeat_ngram_size": 0,
+    "diversity_penalty": 0.0, "early_stopping": False,
+}  # fmt: skip
 
 
 class Checkpoint(NamedTuple):
@@ -42,10 +51,19 @@ def opened(path: Path) -> Checkpoint:
     if not path.is_dir():
         raise UserError(f"{path}: no such folder; a checkpoint is a folder with config.json and its weights")
     if (path / sentence_transformers.MODULES).exists():
-        return Checkpoint(path, "sentence_transformers", *sentence_transformers.opened(path))
+        return _fitting(Checkpoint(path, "sentence_transformers", *sentence_transformers.opened(path)))
     config, weights = read_settings(path / "config.json"), Named({"": Weights.open(path)})
     name = layout_of(config, weights)
-    return Checkpoint(path, name, config, weights, layout(name).reading(config, weights))
+    return _fitting(Checkpoint(path, name, config, weights, layout(name).reading(config, weights)))
+
+
+def _fitting(found: Checkpoint) -> Checkpoint:
+    """The same; UserError for settings of which no model can be made."""
+    try:
+        check(found.plan)
+    except (ValueError, LookupError) as error:
+        raise UserError(f"{found.config.where}: its settings do not fit together: {error}") from None
+    return found
 
 
 def convert_in(path: Path, out: Path) -> list[str]:
@@ -56,6 +74,10 @@ def convert_in(path: Path, out: Path) -> list[str]:
     read = layout(found.layout)
     tokenizers = read.tokenizers(path, config)
     more = read.extra_of(config, tokenizers) if hasattr(read, "extra_of") and tokenizers else {}
+    if (pictures := reading.extra.get("pictures", {})).get("encoder") == PATCHES:
+        more["pictures"] = {**pictures, **sight_of(path, pictures["size"][0])}
+    if any(isinstance(stream.embedding, Tokens) and stream.embedding.tasks for stream in reading.plan.streams):
+        more["task_token"] = 0
     partial = out.with_name(f".tmp-{out.name}")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -75,9 +97,33 @@ def convert_in(path: Path, out: Path) -> list[str]:
     lines = [f"{path}: {found.layout}, {len(pairs)} tensors read"]
     if dead := reading.rules.unread(found.weights):
         lines.append(f"{len(dead)} tensors are left out, as the original code never uses them: {dead[0]} first")
-    if not tokenizers and reading.task:
+    if "task_token" in more:
+        lines.append(f"texts carry the number of a task: 0; for another one set task_token in {_edited(out)}")
+    if reading.task == "ask":
+        lines.append(f"its answers are known by their numbers only; to name them set answers in {_edited(out)}")
+    if not tokenizers and any(isinstance(stream.embedding, Tokens) for stream in reading.plan.streams):
         lines.append("there is no tokenizer in the folder, so texts cannot be read: add its files and convert again")
-    return [*lines, *reading.notes]
+    if reading.task is None:
+        lines.append(_without_task(reading.plan, out))
+    return [*lines, *reading.notes, *_unkept(config)]
+
+
+def _edited(out: Path) -> str:
+    return f'{out / "config.json"}, and remove "seal" there'
+
+
+def _without_task(plan: Plan, out: Path) -> str:
+    """What to do with a model that no task runs as it is."""
+    if [stream.name for stream in plan.streams] == ["text"]:
+        return f"it has no head that a task of heedful uses; to train one on it: heedful train TASK --from {out}"
+    return f"no task of heedful runs it; look at it with: heedful show {out}"
+
+
+def _unkept(config: Settings) -> list[str]:
+    """A line where theirs makes answers by rules that ours have not."""
+    asked = {**config.tree, **config.generation}
+    kept = [f"{key} = {asked[key]}" for key, usual in RULES.items() if asked.get(key) not in (None, usual)]
+    return [f"answers are made without {', '.join(kept)}, which its own settings ask for"] if kept else []
 
 
 def _write(path: Path, found: Checkpoint, pairs: Mapping[str, Pair]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
 from ..text.tokenizer import Tokenizer
 from .settings import Settings
 
@@ -43,4 +44,9 @@ def spoken(
     or say it first."""
     names = [name for name in tokenizers["target"].tags if NAMED.fullmatch(name)]
     codes = {(match.group(1) if (match := NAMED.fullmatch(name)) and match.group(1) else name): name for name in names}
-    return {"framing": {"codes": codes, "source": place, "begins": begins}} if codes else {}
+    if not codes:
+        raise UserError(
+            f"{Path(config.where).parent}: its tokenizer names no languages; list their tokens in "
+            f"special_tokens_map.json, as {LISTS[0]}"
+        )
+    return {"framing": {"codes": codes, "source": place, "begins": begins}}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -100,19 +100,29 @@ class Pair:
         return turned.reshape(self.shape(shapes)).contiguous()
 
 
+class Known(NamedTuple):
+    """A tensor that is no parameter, as all it holds follows from the settings; made only to be compared."""
+
+    shape: Shape
+    make: Callable[[], Tensor]
+
+    def is_near(self, given: Tensor) -> bool:
+        return given.shape == self.shape and bool(((given.float() - self.make()).abs() <= NEAR).all())
+
+
 @dataclass(frozen=True)
 class Rules:
     """The rules of one layout for one plan.
 
-    `copies` are tensors that some files repeat (name: of which other tensor of theirs, equal bit for bit). `known` are
-    no parameters, as all they hold follows from the settings: sines of positions, which some files keep. `left` are
-    patterns (re) of names that hold nothing learned. `dead` are tensors that the official code never reads and a model
-    of theirs still wants to find: name and shape, written as zeros.
+    `copies` are tensors that some files repeat (name: of which other tensor of theirs, equal bit for bit); `known` are
+    those that some files keep though they could be worked out (sines of positions). `left` are patterns (re) of names
+    that hold nothing learned. `dead` are tensors that the official code never reads and a model of theirs still wants
+    to find: name and shape, written as zeros.
     """
 
     rules: tuple[Rule, ...]
     copies: Mapping[str, str] = field(default_factory=dict)
-    known: Mapping[str, Tensor] = field(default_factory=dict)
+    known: Mapping[str, Known] = field(default_factory=dict)
     left: tuple[str, ...] = ()
     dead: Mapping[str, Shape] = field(default_factory=dict)
 
@@ -148,7 +158,7 @@ class Rules:
             if copy in weights and not _same(weights, copy, kept.get(original, original)):
                 raise UserError(f"{where}: {copy!r} is not the same as {original!r}, with which config.json shares it")
         for name, known in self.known.items():
-            if name in weights and not _near(weights[name], known):
+            if name in weights and not known.is_near(weights[name]):
                 raise UserError(f"{where}: {name!r} does not hold what it should by config.json; is it of this model?")
         return pairs
 
@@ -176,12 +186,16 @@ def numbered(plan: Plan) -> Iterator[tuple[str, Block, bool, int]]:
         yield address, block, own, number
 
 
+def matrix(weights: Tensors, name: str, where: str) -> tuple[int, int]:
+    """The shape of a tensor from which a plan takes sizes: outputs and inputs."""
+    shape = tuple(weights.shape(name))
+    if len(shape) != 2 or min(shape) < 1:
+        raise UserError(f"{where}: {name!r} has shape {shape}; it is a matrix")
+    return shape
+
+
 def _same(weights: Tensors, one: str, other: str) -> bool:
     return weights.shape(one) == weights.shape(other) and torch.equal(weights[one], weights[other])
-
-
-def _near(given: Tensor, wanted: Tensor) -> bool:
-    return given.shape == wanted.shape and bool(((given.float() - wanted).abs() <= NEAR).all())
 
 
 def _named(names: list[str]) -> str:

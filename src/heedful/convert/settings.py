@@ -14,6 +14,7 @@ from ..model.presets import nearest
 
 T = TypeVar("T")
 GENERATION = "generation_config.json"
+MOST_LAYERS = 1000
 
 # What other libraries call the activations that we have.
 ACTIVATIONS = {
@@ -50,10 +51,10 @@ class Settings:
             raise UserError(f"{self.where}: {key!r} is {_short(value)}: {error}") from None
 
     def size(self, key: str, default: int | None = None) -> int:
-        """A whole number from 1 on."""
-        value = self.take(key, int, default)
-        if not 1 <= value < 2**31:
-            raise UserError(f"{self.where}: {key!r} is {value}; it is from 1 to {2**31 - 1}")
+        """A whole number from 1 on; of layers at most MOST_LAYERS, each of which takes memory before a tensor is read."""
+        value, most = self.take(key, int, default), MOST_LAYERS if "layer" in key else 2**31 - 1
+        if not 1 <= value <= most:
+            raise UserError(f"{self.where}: {key!r} is {value}; it is from 1 to {most:,}")
         return value
 
     def share(self, key: str, default: float = 0.0) -> float:

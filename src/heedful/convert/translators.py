@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..model.families import encoder_decoder
 from ..model.plan import Block, Plan, Step, Tokens
 from ..model.positions import sinusoids
-from .rules import Rule, Rules, layer
+from .rules import Known, Rule, Rules, layer
 from .settings import Settings
 from .sizes import Table, read, sizes_of, told
 
@@ -32,21 +32,25 @@ SIDES = (
     ("target", "decoder", {"target": "self_attn", "source": "encoder_attn"}),
 )
 SHARED = "model.shared.weight"
+MOST_POSITIONS = 2**20
 
 
 def plan_of(config: Settings, table: Table = SIZES, **kind: Any) -> Plan:
     """The plan of a config.json; `kind` is what the layout always has (options of `encoder_decoder`)."""
     config.must(tie_word_embeddings=True, is_decoder=False)
-    own = read(config, TARGET)
+    sizes, own = read(config, table), read(config, TARGET)
+    if sizes["capacity"] > MOST_POSITIONS:  # sines are a table in memory, whatever the file holds
+        key = table["capacity"][0]
+        raise UserError(f"{config.where}: {key!r} is {sizes['capacity']}; it is at most {MOST_POSITIONS:,}")
 
     def target(block: Block) -> Block:
         assert block.feedforward is not None
-        sizes = {"heads": own["heads"], "head_width": plan.streams[1].width // own["heads"]}
-        attends = tuple(structs.replace(attend, **sizes) for attend in block.attends)
+        shape = {"heads": own["heads"], "head_width": plan.streams[1].width // own["heads"]}
+        attends = tuple(structs.replace(attend, **shape) for attend in block.attends)
         feed = structs.replace(block.feedforward, width=own["feedforward"])
         return structs.replace(block, attends=attends, feedforward=feed)
 
-    plan = encoder_decoder(**read(config, table), **kind)
+    plan = encoder_decoder(**sizes, **kind)
     steps = tuple(
         structs.replace(step, blocks=tuple(map(target, step.blocks)))
         if isinstance(step, Step) and step.blocks[0].stream == "target"
@@ -83,16 +87,22 @@ def rules(plan: Plan) -> Rules:
     return Rules(tuple(table), copies, sines(plan), left=(r"model\.(en|de)coder\.version",))
 
 
-def sines(plan: Plan) -> dict[str, Tensor]:
-    """The tables of sines that files hold, by their names; none where positions are learned."""
+def sines(plan: Plan) -> dict[str, Known]:
+    """The tables of sines that files may hold, by their names; none where positions are learned."""
     embedding = plan.streams[0].embedding
     assert isinstance(embedding, Tokens)
     if embedding.positions != "sinusoidal":
         return {}
-    table, name = sinusoids(embedding.capacity + embedding.offset, plan.streams[0].width, embedding.sinusoid), "weight"
-    if embedding.sinusoid == "fairseq":
-        table[embedding.offset - 1], name = 0.0, "weights"  # that of padding
-    return {f"model.{theirs}.embed_positions.{name}": table for _, theirs, _ in SIDES}
+    shape, fairseq = (embedding.capacity + embedding.offset, plan.streams[0].width), embedding.sinusoid == "fairseq"
+
+    def table() -> Tensor:
+        made = sinusoids(*shape, embedding.sinusoid)
+        if fairseq:
+            made[embedding.offset - 1] = 0.0  # that of padding
+        return made
+
+    name = "weights" if fairseq else "weight"
+    return {f"model.{theirs}.embed_positions.{name}": Known(shape, table) for _, theirs, _ in SIDES}
 
 
 def sizes_told(plan: Plan, table: Table = SIZES) -> dict[str, Any]:

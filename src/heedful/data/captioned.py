@@ -15,7 +15,7 @@ from ..text.draws import below, draws
 from ..text.pipeline import MASK
 from ..text.ragged import offsets
 from ..text.tokenizer import Tokenizer
-from .gallery import found_all, prepare_gallery, unique
+from .gallery import Sight, found_all, prepare_gallery, unique
 from .pictures import Reference
 from .records import read_records
 from .shards import key_of
@@ -63,15 +63,18 @@ def split_captioned(recipe: Recipe) -> tuple[list[Captioned], list[list[Captione
     return rest, [dev]
 
 
-def prepare_captioned(recipe: Recipe, folder: Path, tokenizer: Tokenizer | None) -> list[str]:
-    """Tokenizer, gallery and a table "pairs" in `folder`, made or found there; lines about them.
+def prepare_captioned(
+    recipe: Recipe, folder: Path, tokenizer: Tokenizer | None, sight: Sight | None = None
+) -> list[str]:
+    """Tokenizer, gallery and a table "pairs" in `folder`, made or found there; lines about them. Tokenizer and sight
+    are those of the model to start from.
 
     Columns: caption (ids, without start and end), picture, group, pool (0: training; 1, 2, ...: the held-out lists).
     """
     train, dev = split_captioned(recipe)
     pairs = [*train, *(pair for pool in dev for pair in pool)]
     pictures, numbers = unique(found_all([pair.picture for pair in pairs], recipe.pictures))
-    gallery = prepare_gallery(recipe.pictures, folder, pictures)
+    gallery = prepare_gallery(recipe.pictures, folder, pictures, sight)
     files = [Path(file) for file in (*recipe.data.train, *recipe.data.dev)]
     settings = {
         "tokenizer": str(recipe.tokenizer), "fields": recipe.data.fields, "share": recipe.data.dev_share,
@@ -83,8 +86,8 @@ def prepare_captioned(recipe: Recipe, folder: Path, tokenizer: Tokenizer | None)
         tokenizer = kept_tokenizer(
             folder, key, lambda: trained_as(recipe.tokenizer, [pair.caption for pair in train], (MASK,))
         )
-    elif tokenizer.mask is None:
-        raise UserError(f"{recipe.training.start}: its tokenizer has no token that hides others")
+    elif tokenizer.mask is None and recipe.matching.text * recipe.masking.share > 0:
+        raise UserError(f"{recipe.training.start}: its tokenizer has no token that hides others; set matching.text = 0")
     tokenizer.save(folder / "tokenizer.json")
     table = Table.reuse(folder / "pairs.safetensors", key)
     if table is None:
@@ -140,6 +143,11 @@ class Part:
         places = np.concatenate([ends, ends - lengths])
         framed = np.insert(ids, places, np.repeat([self.tokenizer.end, self.tokenizer.start], len(lengths)))
         return framed, lengths + 2
+
+
+def with_task(ids: Ids, lengths: Ids, task: int) -> tuple[Ids, Ids]:
+    """Rows end to end and their lengths, each with the number of a task behind its start."""
+    return np.insert(ids, np.cumsum(lengths) - lengths + 1, task), lengths + 1
 
 
 class Sharing:

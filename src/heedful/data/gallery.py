@@ -25,24 +25,52 @@ from ..model.embeddings import PatchInput, RegionInput
 from ..model.layout import Layout
 from ..text.ragged import offsets, spans
 from .patches import boxes_of, moved, patches_of, require_fit, rows_of
-from .pictures import Reference, read_picture
+from .pictures import Fit, Pixels, Reference, read_picture
 from .regions import FeatureFile, Reals, Regions, encoder_of
 
 Ids = npt.NDArray[np.int64]
 PATCHES = "patches"
+UNKNOWN = "regions"  # the encoder of a model from another library, which does not say what made its features
 NETWORKS = ("efficientnet-lite0",)
 
 
 class Sight(Struct, frozen=True, kw_only=True):
-    """How pictures are seen: as patches of `edge` pixels after scaling to `size` (height, width), or as regions of
-    `features` numbers with `classes` chances (0: none) that the encoder of that name made."""
+    """How pictures are seen: as patches of `edge` pixels after fitting (see `pictures.Fit`), or as regions of
+    `features` numbers with `classes` chances (0: none) that the encoder of that name made.
+
+    Of patches a pixel's brightness (0 to 255) less `zero` is divided by 127.5; with `mean` and `deviation`, which are
+    of each channel, it is divided by 255, and they count. `whole`: regions are read after a row for the whole picture.
+    """
 
     encoder: str = PATCHES
     size: tuple[int, int] = (32, 32)
+    shortest: int = 0
+    cubic: bool = False
     edge: int = 4
     zero: float = 127.5
+    mean: tuple[float, float, float] | None = None
+    deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
     features: int = 0
     classes: int = 0
+    whole: bool = True
+
+    @property
+    def fit(self) -> Fit:
+        return Fit(self.size, self.shortest, self.cubic)
+
+    @property
+    def told(self) -> str:
+        """What is seen, in words."""
+        if self.encoder == PATCHES:
+            return f"patches of {self.edge} pixels"
+        return f"{self.features} numbers a region" + ("" if self.encoder == UNKNOWN else f" that {self.encoder!r} made")
+
+    def patches(self, pixels: Pixels) -> Reals:
+        """Pictures [n, *size, 3] as rows of patches [n * rows, numbers]."""
+        if self.mean is None:
+            return patches_of(pixels, self.edge, self.zero)
+        zero, unit = ([255 * one for one in part] for part in (self.mean, self.deviation))
+        return patches_of(pixels, self.edge, zero, unit)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -90,8 +118,7 @@ class Gallery:
         if epoch is not None and change is not None:
             drawn = numbers if examples is None else examples
             pixels = moved(pixels, drawn, seed, epoch, change.shift, change.mirror)
-        patches = patches_of(pixels, self.sight.edge, self.sight.zero)
-        return PatchInput(move(patches), move(np.tile(self.boxes, (len(numbers), 1))), layout)
+        return PatchInput(move(self.sight.patches(pixels)), move(np.tile(self.boxes, (len(numbers), 1))), layout)
 
     def wanted_classes(self, numbers: Ids) -> Reals | None:
         """The chances of the rows' classes [rows, classes] where the encoder gave some."""
@@ -130,10 +157,10 @@ def look_at(
         shape = (count, *sight.size, 3)
         array: npt.NDArray[Any] = np.zeros(shape, np.uint8) if folder is None else _on_disk(folder, shape)
         for number, one in enumerate(references):
-            array[number] = read_picture(one, sight.size)
+            array[number] = read_picture(one, sight.fit)
         lengths = np.full(count, rows_of(sight.size, sight.edge), np.int64)
         return Gallery(sight, array, lengths, boxes_of(sight.size, sight.edge))
-    rows = [*_regions(sight.encoder, references, features)]
+    rows = [*_regions(sight.encoder, references, features, sight.whole)]
     for one, regions in zip(references, rows, strict=True):
         if regions.features.shape[1] != sight.features or regions.classes.shape[1] not in (0, sight.classes):
             raise UserError(
@@ -143,17 +170,21 @@ def look_at(
     return _of_regions(sight, rows)
 
 
-def _regions(encoder: str, references: Sequence[Reference], features: Path | None) -> list[Regions]:
+def _regions(
+    encoder: str, references: Sequence[Reference], features: Path | None, whole: bool = True
+) -> list[Regions]:
     if encoder in NETWORKS and features is None:
         from .networks import regions_of
 
         return regions_of(references)
     if features is None:
-        raise UserError(f"the model reads features that {encoder!r} made; give their file with --features FILE")
+        made = "" if encoder == UNKNOWN else f" that {encoder!r} made"
+        raise UserError(f"the model reads features of regions{made}; give their file with --features FILE")
     with FeatureFile(features) as file:
-        if file.encoder != encoder:
+        if encoder not in (UNKNOWN, file.encoder):
             raise UserError(f"{features}: made by the encoder {file.encoder!r}; the model reads those of {encoder!r}")
-        return [file.regions(one) for one in references]
+        found = [file.regions(one) for one in references]
+    return found if whole else [Regions(*(part[1:] for part in one)) for one in found]
 
 
 def _of_regions(sight: Sight, rows: Sequence[Regions]) -> Gallery:
@@ -162,22 +193,28 @@ def _of_regions(sight: Sight, rows: Sequence[Regions]) -> Gallery:
     return Gallery(sight, joined.features, lengths, joined.boxes, joined.classes)
 
 
-def prepare_gallery(pictures: Pictures, folder: Path, references: Sequence[Reference]) -> Gallery:
-    """The gallery of a run's pictures (each once) in `folder`, made or found there."""
-    key = _key(pictures, references)
+def prepare_gallery(
+    pictures: Pictures, folder: Path, references: Sequence[Reference], given: Sight | None = None
+) -> Gallery:
+    """The gallery of a run's pictures (each once) in `folder`, made or found there. `given` is how the model to start
+    from sees; UserError where `pictures` are of another kind."""
+    key = _key(pictures, references, given)
     try:
         return open_gallery(folder, key)
     except UserError:
         pass
-    sight, rows = Sight(size=pictures.size, edge=pictures.edge, zero=pictures.zero), None
+    sight, rows = given or Sight(size=pictures.size, edge=pictures.edge, zero=pictures.zero), None
     if pictures.features is None:
-        require_fit(pictures.size, pictures.edge)
+        require_fit(sight.size, sight.edge)
     else:
         path = None if pictures.features in NETWORKS else Path(pictures.features)
         encoder = pictures.features if path is None else encoder_of(path)
-        rows = _regions(encoder, references, path)
+        rows = _regions(encoder, references, path, sight.whole)
         first = rows[0]
-        sight = Sight(encoder=encoder, features=first.features.shape[1], classes=first.classes.shape[1])
+        sizes = {"features": first.features.shape[1], "classes": first.classes.shape[1]}
+        sight = Sight(encoder=encoder, whole=sight.whole, **sizes)
+        if given is not None and (given.encoder not in (UNKNOWN, encoder) or given.features != sight.features):
+            raise UserError(f"the model to start from sees {given.told}, and pictures.features has {sight.told}")
         for one, regions in zip(references, rows, strict=True):
             if [part.shape[1] for part in regions] != [part.shape[1] for part in first]:
                 raise UserError(f"{one.where}: {one.name}: features of another size than those of the first picture")
@@ -186,9 +223,10 @@ def prepare_gallery(pictures: Pictures, folder: Path, references: Sequence[Refer
     return open_gallery(folder, key)
 
 
-def _key(pictures: Pictures, references: Sequence[Reference]) -> str:
+def _key(pictures: Pictures, references: Sequence[Reference], given: Sight | None) -> str:
     """A hash of what a gallery is made from: names, files' sizes and times, settings."""
-    state = xxhash.xxh3_128(f"{pictures.size} {pictures.edge} {pictures.zero} {pictures.features}".encode())
+    settings = f"{pictures.size} {pictures.edge} {pictures.zero} {pictures.features}"
+    state = xxhash.xxh3_128((settings if given is None else f"{settings} {given}").encode())
     files = {one.name.rpartition("#")[0] or one.name for one in references} | {pictures.features or ""}
     for one in references:
         state.update(f"{one.name}\n".encode())

@@ -17,7 +17,7 @@ import torch
 
 from ..errors import UserError
 from .patches import boxes_of
-from .pictures import Reference, read_picture
+from .pictures import Fit, Reference, read_picture
 from .regions import Regions, with_whole
 
 SIZE, CELLS = 224, 7  # pixels of a side, and cells of a side
@@ -36,7 +36,7 @@ def regions_of(references: Sequence[Reference]) -> list[Regions]:
 def _cells(network: Any, references: Sequence[Reference]) -> Iterator[Any]:
     """[49, 1280] for each picture, line by line."""
     for first in range(0, len(references), CHUNK):
-        pictures = [read_picture(one, (SIZE, SIZE)) for one in references[first : first + CHUNK]]
+        pictures = [read_picture(one, Fit((SIZE, SIZE))) for one in references[first : first + CHUNK]]
         pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
         maps = network.extract_features((pixels - 127.0) / 128.0)
         yield from maps.flatten(2).transpose(1, 2).contiguous().numpy()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -26,17 +28,20 @@ def rows_of(size: tuple[int, int], edge: int) -> int:
     return 1 + (size[0] // edge) * (size[1] // edge)
 
 
-def patches_of(pixels: Pixels, edge: int, zero: float = 127.5) -> Reals:
-    """Pictures [n, height, width, channels] -> [n * rows, channels * edge * edge]: brightness, 0 at `zero`, over 127.5.
+def patches_of(
+    pixels: Pixels, edge: int, zero: float | Sequence[float] = 127.5, unit: float | Sequence[float] = 127.5
+) -> Reals:
+    """Pictures [n, height, width, channels] -> [n * rows, channels * edge * edge]: brightness (0 to 255) less `zero`,
+    divided by `unit`; both may be of each channel.
 
     A picture's first row is the mean of its patches (ViLBERT's [IMG], Lu et al. 2019, 3.1); the patches follow line by
     line, the numbers of a patch channel by channel.
     """
     count, height, width, channels = pixels.shape
-    cut = pixels.reshape(count, height // edge, edge, width // edge, edge, channels)
+    scaled = (pixels.astype(np.float32) - np.asarray(zero, np.float32)) / np.asarray(unit, np.float32)
+    cut = scaled.reshape(count, height // edge, edge, width // edge, edge, channels)
     flat = cut.transpose(0, 1, 3, 5, 2, 4).reshape(count, -1, channels * edge * edge)
-    scaled = (flat.astype(np.float32) - np.float32(zero)) / np.float32(127.5)
-    return np.concatenate([scaled.mean(1, keepdims=True), scaled], axis=1).reshape(-1, channels * edge * edge)
+    return np.concatenate([flat.mean(1, keepdims=True), flat], axis=1).reshape(-1, channels * edge * edge)
 
 
 def boxes_of(size: tuple[int, int], edge: int) -> Reals:

@@ -53,18 +53,28 @@ def _split(name: str) -> tuple[str, str, str]:
     return name.rpartition("#") if _PLACE.fullmatch(name) else (name, "", "")
 
 
-def read_picture(one: Reference, size: tuple[int, int] | None = None) -> Pixels:
-    """The picture [height, width, 3] of a reference that was found, scaled to `size` (height, width) if given.
+class Fit(NamedTuple):
+    """How a picture gets the `size` (height, width): scaled to it; or, with a `shortest` side, scaled so that its
+    shorter side has so many pixels, and cut out of the middle. `cubic`: as what is between pixels is made up."""
+
+    size: tuple[int, int]
+    shortest: int = 0
+    cubic: bool = False
+
+
+def read_picture(one: Reference, fit: Fit | None = None) -> Pixels:
+    """The picture [height, width, 3] of a reference that was found, fitted if asked for.
 
     What is transparent becomes white; of an animation the first picture is taken; a camera's turn is undone.
     """
     match = _PLACE.fullmatch(one.name)
     if match:
         picture = _from_array(one, Path(match["file"]), match["name"], match["row"])
-        return picture if size is None or picture.shape[:2] == size else _scaled(_pillow(one).fromarray(picture), size)
+        right = fit is None or (picture.shape[:2] == fit.size and fit.shortest in (0, min(fit.size)))
+        return picture if right else _fitted(_pillow(one).fromarray(picture), fit)
     if one.name.endswith((".npy", ".npz")):
         raise UserError(f"{one.where}: {one.name} holds arrays; say which is the picture: {one.name}#0")
-    return _from_file(one, size)
+    return _from_file(one, fit)
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------
@@ -80,7 +90,7 @@ def _pillow(one: Reference) -> Any:
     return Image
 
 
-def _from_file(one: Reference, size: tuple[int, int] | None) -> Pixels:
+def _from_file(one: Reference, fit: Fit | None) -> Pixels:
     image_module = _pillow(one)
     try:
         with warnings.catch_warnings():
@@ -91,10 +101,10 @@ def _from_file(one: Reference, size: tuple[int, int] | None) -> Pixels:
                     raise UserError(
                         f"{one.where}: {one.name}: {width} x {height} pixels, over {MOST_PIXELS:,}; make it smaller"
                     )
-                if image.format == "JPEG" and size is not None:
-                    image.draft("RGB", (2 * size[1], 2 * size[0]))  # decodes no more than is needed
+                if image.format == "JPEG" and fit is not None and not fit.shortest:
+                    image.draft("RGB", (2 * fit.size[1], 2 * fit.size[0]))  # decodes no more than is needed
                 image.load()
-                return _scaled(_plain(image, image_module), size)
+                return _fitted(_plain(image, image_module), fit)
     except UserError:
         raise
     except image_module.DecompressionBombError:
@@ -123,10 +133,16 @@ def _plain(image: Any, image_module: Any) -> Any:
     return image.convert("RGB")
 
 
-def _scaled(image: Any, size: tuple[int, int] | None) -> Pixels:
-    if size is not None and (image.height, image.width) != size:
-        image = image.resize((size[1], size[0]), 2)  # bilinear over all pixels that fall together
-    return np.array(image, np.uint8)
+def _fitted(image: Any, fit: Fit | None) -> Pixels:
+    if fit is None:
+        return np.array(image, np.uint8)
+    size, shorter = fit.size, min(image.height, image.width)
+    if fit.shortest:
+        size = (fit.shortest * image.height // shorter, fit.shortest * image.width // shorter)
+    if (image.height, image.width) != size:
+        image = image.resize((size[1], size[0]), 3 if fit.cubic else 2)  # over all pixels that fall together
+    top, left = ((here - wanted) // 2 for here, wanted in zip(size, fit.size, strict=True))
+    return np.array(image, np.uint8)[top : top + fit.size[0], left : left + fit.size[1]]
 
 
 # ---- arrays ---------------------------------------------------------------------------------------------------------

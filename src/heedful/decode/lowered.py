@@ -145,7 +145,7 @@ class LoweredStepper:
 
     def _embed(self, tokens: Tensor) -> None:
         embedding, cache = self.weights.embedding, self.cache
-        if embedding.segments is not None or embedding.norm is not None or not cache.even:
+        if embedding.segments is not None or embedding.tasks is not None or embedding.norm or not cache.even:
             positions = cache.position.repeat_interleave(cache.slots)
             self.now.copy_(embedding.at(tokens, positions, cache.longest))
             return

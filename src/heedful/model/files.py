@@ -65,7 +65,7 @@ def read_config(folder: Path) -> tuple[Plan, dict[str, Any]]:
     del tree["format"]
     try:
         plan = msgspec.convert(tree.pop("plan"), Plan)
-        _check(plan)
+        check(plan)
     except (msgspec.ValidationError, ValueError, LookupError) as error:
         raise UserError(f"{path}: the plan does not fit together: {error}") from None
     return plan, tree
@@ -75,8 +75,8 @@ def _seal(tree: dict[str, Any]) -> str:
     return xxhash.xxh3_128_hexdigest(msgspec.json.encode(tree, order="deterministic"))
 
 
-def _check(plan: Plan) -> None:
-    """Refuse what no model could be, what would exhaust the memory first, and names that would upset a terminal."""
+def check(plan: Plan) -> None:
+    """ValueError for what no model could be, what would exhaust the memory first, and names that would upset a terminal."""
     pools = {stream.name: stream.pool for stream in plan.streams}
     if len(pools) != len(plan.streams) or not pools:
         raise ValueError("streams need distinct names, and there must be one")

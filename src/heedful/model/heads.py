@@ -236,7 +236,7 @@ class Head(nn.Module):
             return self._other(states, labels, layout)
         if labels.rows is not None:
             states = states.index_select(0, labels.rows)
-        if states.shape[0] != labels.ids.shape[0] * (2 if labels.r_drop else 1):
+        if states.shape[0] != labels.ids.shape[0] * self.plan.together * (2 if labels.r_drop else 1):
             raise ValueError(f"{self.plan.name}: {labels.ids.shape[0]} labels for {states.shape[0]} states")
         states = self.before_output(states)
         if labels.r_drop or labels.teacher is not None:

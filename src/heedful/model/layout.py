@@ -101,10 +101,11 @@ class Layout:
 
     @cached_property
     def last_tokens(self) -> Tensor:
-        """Index of the last token of each row [rows]; rows must not be empty. Rows are packed or uniform."""
-        if self.keep is not None:
-            raise ValueError("the last tokens of padded rows are not known on the host")
-        return self.first_tokens + torch.from_numpy(self.lengths - 1).to(self.device)
+        """Index of the last real token of each row [rows]; rows must not be empty."""
+        if self.keep is None:
+            return self.first_tokens + torch.from_numpy(self.lengths - 1).to(self.device)
+        slots = torch.arange(self.longest, device=self.device)
+        return self.first_tokens + torch.where(self.keep, slots, 0).amax(1)
 
     def longest_of(self, rows: Rows) -> int:
         """Tokens of the longest of these rows."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ..config import TASKS, Recipe, Training, seconds
+from ..data.gallery import Sight, sight_from
 from ..data.readers import resolve
 from ..errors import UserError
 from ..model.files import read_config
@@ -116,8 +118,8 @@ def _require_family(start: Plan, family: str) -> None:
     causal = any(attend.mask == "causal" for _, _, block in start.blocks() for attend in block.attends)
     found = "decoder" if causal else "encoder"
     if family in (DECODER, ENCODER) and (streams, found) != ({"text"}, family):
-        known = found if streams == {"text"} else f"model of {', '.join(sorted(streams))}"
-        raise UserError(f"training.start: it is a {known}, and this task trains {READS[family]}")
+        known = f"{found} of {' and '.join(sorted(streams))}"
+        raise UserError(f"training.start: a model that is no {family}, but an {known}; this task trains {READS[family]}")
 
 
 def look(path: str | Path) -> Start:
@@ -142,13 +144,37 @@ def plan_of_start(recipe: Recipe, folder: Path) -> Plan | None:
 
 
 def extra_of_start(recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """The keys beside the plan in config.json of the model that a run starts from; none where it starts from nothing."""
+    """The keys beside the plan in config.json of the model that a run starts from; none: it starts from nothing."""
     return {} if recipe.training.start is None else read_config(folder / "start")[1]
 
 
 def came(recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """What a finished model keeps of that one: which library it came from, and as what."""
-    return {key: value for key, value in extra_of_start(recipe, folder).items() if key == "origin"}
+    """What a finished model keeps of that one: the library it came from, and what it was there."""
+    return {key: value for key, value in extra_of_start(recipe, folder).items() if key in ("origin", "task_token")}
+
+
+def sight_of_start(recipe: Recipe, folder: Path) -> Sight | None:
+    """How the model that a run starts from sees pictures, if it came from another library; else [pictures] says it."""
+    extra = extra_of_start(recipe, folder)
+    return sight_from(extra.get("pictures"), folder / "start") if "origin" in extra else None
+
+
+def task_token(plan: Plan, extra: Mapping[str, Any]) -> int | None:
+    """The number that stands second in every row of text, where the model has a vector for each task (12-in-1); None:
+    it has none. `extra` are the keys of its config.json; UserError for a number that is no task's."""
+    embedding = plan.stream("text").embedding
+    if not isinstance(embedding, Tokens) or not embedding.tasks:
+        return None
+    number = extra.get("task_token", 0)
+    if not isinstance(number, int) or not 0 <= number < embedding.tasks:
+        raise UserError(f"config.json: task_token = {number!r}; it is the number of a task, 0 to {embedding.tasks - 1}")
+    return number
+
+
+def task_of_start(recipe: Recipe, folder: Path) -> int | None:
+    """The same of the model that a run starts from."""
+    start = plan_of_start(recipe, folder)
+    return None if start is None else task_token(start, extra_of_start(recipe, folder))
 
 
 def start_with(model: Model, recipe: Recipe, folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,9 +40,7 @@ def convert(
         raise UserError(f"{out}: is there already; name a new one")
     if not source.is_dir():
         raise UserError(f"{source}: no such folder; a model is a folder with config.json and its weights")
-    if languages is not None and to != "argos":
-        raise UserError("two languages are for --to argos")
-    options = {"quantization": quantization} if to == "ctranslate2" else {"languages": languages, "tag": tag}
+    options = _options(to, languages, tag, quantization)
     if is_foreign(source):
         if to in (None, OURS):
             return convert_in(source, out)
@@ -55,18 +52,25 @@ def convert(
     return _write(folder, out, to, options)
 
 
+def _options(
+    to: str | None, languages: tuple[str, str] | None, tag: str | None, quantization: str | None
+) -> dict[str, Any]:
+    """What is said of a program's file; UserError for what that program does not take."""
+    given = {"languages": languages, "tag": tag, "quantization": quantization}
+    taken = {"ctranslate2": ("tag", "quantization"), "argos": ("languages", "tag", "quantization")}.get(str(to), ())
+    if extra := [name for name, value in given.items() if value is not None and name not in taken]:
+        raise UserError(f"--{extra[0]} says nothing of {to or 'this'}; leave it out")
+    if to == "argos" and languages is None:
+        raise UserError("--to argos: name the languages' codes, --languages en,de")
+    del given["languages"]
+    return {**given, **({"source": languages[0], "target": languages[1]} if languages else {})}
+
+
 def _write(folder: Path, out: Path, to: str | None, options: Mapping[str, Any]) -> list[str]:
     if to not in PROGRAMS:
         return convert_out(folder, out, tokenizers_of(folder), to)
-    given = {key: value for key, value in options.items() if value is not None and to != "onnx"}
-    partial = out.with_name(f".tmp-{out.name}")
-    try:
-        lines: list[str] = importlib.import_module(f"..convert.{to}", __package__).write(folder, partial, **given)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        if partial.is_file():
-            partial.unlink()
+    given = {key: value for key, value in options.items() if value is not None}
+    lines: list[str] = importlib.import_module(f"..convert.{to}", __package__).write(folder, out, **given)
     return lines
 
 

@@ -20,6 +20,7 @@ from ..data.table import Table
 from ..data.texts import READ_FOR_TOKENIZER, kept_tokenizer, trained_as
 from ..errors import UserError
 from ..text.tokenizer import Tokenizer
+from .beginning import extra_of_start
 from .closing import write
 
 Known = TypeVar("Known")
@@ -55,6 +56,13 @@ def finish(recipe: Recipe, folder: Path, key: str, words: Words, kept: msgspec.S
     """Write what is known of the examples, and the spellings of the words that their tables number."""
     write(folder / "kept.json", msgspec.json.encode(kept))
     save_spellings(folder / "spellings.safetensors", words.spellings(recipe.tokenizer, recipe.seed), key)
+
+
+def ordered(labels: list[str], recipe: Recipe, folder: Path) -> list[str]:
+    """Labels as the model to start from numbers them, where it has the very same; else as they are."""
+    answers = extra_of_start(recipe, folder).get("answers")
+    known = answers.get("labels") if isinstance(answers, dict) else None
+    return known if isinstance(known, list) and sorted(map(str, known)) == sorted(labels) else labels
 
 
 def read_kept(folder: Path, kind: type[Known]) -> Known:

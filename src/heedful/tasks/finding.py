@@ -65,6 +65,8 @@ def task_of(path: str | Path) -> str:
     """The task of a model's or run's folder."""
     folder = find(path)
     task = read_config(folder)[1].get("task")
+    if task is None:
+        raise UserError(f"{folder}: no task runs this model as it is; see what it is: heedful show {folder}")
     if task not in TASKS:
         raise UserError(f"{folder}: a model for the task {task!r}; {nearest(str(task), list(TASKS))}")
     return str(task)
@@ -99,8 +101,18 @@ def load_for(path: str | Path, task: str) -> tuple[Model, dict[str, Any], Tokeni
     return model, extra, load_tokenizer(folder, extra)
 
 
+def require_tokenizer(folder: Path, extra: Mapping[str, Any]) -> None:
+    """UserError for a model of another library that came without its tokenizer."""
+    if "origin" in extra and not {"tokenizer", "tokenizers"} & extra.keys():
+        raise UserError(
+            f"{folder}: came without a tokenizer, so it reads no texts; add the tokenizer's files to the checkpoint's "
+            "folder and convert that again"
+        )
+
+
 def load_tokenizer(folder: Path, extra: Mapping[str, Any]) -> Tokenizer:
     """The one tokenizer of a model, if it is the one that config.json names."""
+    require_tokenizer(folder, extra)
     file, wanted = folder / "tokenizer.json", extra.get("tokenizer")
     if not isinstance(wanted, str):
         raise UserError(f"{folder}: its config.json names no tokenizer; is it a translator? those have --from theirs")

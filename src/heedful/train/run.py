@@ -30,7 +30,7 @@ from .distributed import cores, inside_group
 from .lock import Lock
 
 PER_CORE = 4  # processes; each holds torch, the model and the optimizer's state
-VERSIONED = ("heedful", "torch", "numpy", "safetensors", "tokenizers")
+VERSIONED = ("heedful", "torch", "numpy", "safetensors", "tokenizers", "sentencepiece")
 
 
 class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from ...model.families import encoder, masked_token, pooled_label
 from ...model.plan import Head, Norm, Plan
 from ...text.tokenizer import Tokenizer
 from ..agreement import nearest
-from ..encoders import MASKED, has_masked, headed, heads_told, notes_of
+from ..encoders import MASKED, has_masked, headed, heads_told, needed, notes_of
 from ..layout import Reading, Writing
 from ..rules import Rule, Rules, Tensors, layer
 from ..settings import Settings
@@ -88,7 +88,7 @@ def tokenizers(folder: Path, config: Settings) -> dict[str, Tokenizer]:
 
 def writing(plan: Plan, extra: Mapping[str, Any]) -> Writing:
     """Post-norm encoders with learned positions; a model without segments gets one that is 0."""
-    sizes = sizes_of(plan, "text")
+    plan, sizes = needed(plan), sizes_of(plan, "text")
     sizes["segments"] = max(1, sizes["segments"])
     config = {"model_type": "bert", **heads_told(plan, extra, "Bert"), **told(SIZES, sizes)}
     return nearest(reading, rules(plan, "bert." if plan.heads else ""), plan, config, notes=notes_of(extra))

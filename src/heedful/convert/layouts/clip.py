@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from ...model.plan import Head, Norm, Patches, Plan, Pool, Tokens
 from ...text.tokenizer import Tokenizer
 from ..agreement import nearest
 from ..layout import Reading, Writing
+from ..preparing import FILES
+from ..preparing import told as told_of_pictures
 from ..rules import Rule, Rules, Tensors, layer
 from ..settings import Settings
 from ..sizes import Table, read, sizes_of, told
@@ -59,6 +62,8 @@ def reading(config: Settings, names: Tensors) -> Reading:
     if SCALE not in names or tuple(names.shape(SCALE)) not in ((), (1,)):
         raise UserError(f"{config.where}: {SCALE!r}, a single number, is not among the tensors")
     scale = float(names[SCALE].float())
+    if not -100 < scale < 100:  # nor if it is no number
+        raise UserError(f"{config.where}: {SCALE!r} is {scale}; it is the logarithm of what cosines are multiplied by")
     head = Head(
         name="likeness", streams=("text", "picture"), outputs=0, reads="pooled", objective="contrast",
         sharpness=math.exp(scale),
@@ -118,4 +123,7 @@ def writing(plan: Plan, extra: Mapping[str, Any]) -> Writing:
         "text_config": {**told(TEXT, text), **told(TOKENS, text)},
         "vision_config": {**told(PICTURE, picture), **told(VISION, picture), "image_size": image_size(picture)},
     }  # fmt: skip
-    return nearest(reading, rules(plan), plan, config, {SCALE: torch.tensor(scale)})
+    files = (
+        {FILES[0]: json.dumps(told_of_pictures(extra["pictures"]), indent=2).encode()} if "pictures" in extra else {}
+    )
+    return nearest(reading, rules(plan), plan, config, {SCALE: torch.tensor(scale)}, files=files)

@@ -10,7 +10,7 @@ from ...model.families import encoder, masked_token
 from ...model.plan import Norm, Plan
 from ...text.tokenizer import Tokenizer
 from ..agreement import nearest
-from ..encoders import MASKED, headed, heads_told, notes_of
+from ..encoders import MASKED, headed, heads_told, needed, notes_of
 from ..layout import Reading, Writing
 from ..rules import Rule, Rules, Tensors, layer
 from ..settings import Settings
@@ -69,6 +69,7 @@ def tokenizers(folder: Path, config: Settings) -> dict[str, Tokenizer]:
 
 def writing(plan: Plan, extra: Mapping[str, Any]) -> Writing:
     """Post-norm encoders without segments and pool, with learned positions."""
+    plan = needed(plan)
     config = {
         "model_type": "distilbert",
         **heads_told(plan, extra, "DistilBert"),

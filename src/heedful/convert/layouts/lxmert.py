@@ -15,7 +15,7 @@ from ...text.tokenizer import Tokenizer
 from ..agreement import nearest
 from ..encoders import MASKED, has_masked
 from ..layout import Reading, Writing
-from ..rules import Rule, Rules, Tensors, layer, numbered
+from ..rules import Rule, Rules, Tensors, layer, matrix, numbered
 from ..settings import Settings
 from ..sizes import Table, read, sizes_of, told
 from ..tokenizers import read_one
@@ -44,12 +44,12 @@ def reading(config: Settings, names: Tensors) -> Reading:
     config.must(tie_word_embeddings=True)
     trunk = "" if "embeddings.word_embeddings.weight" in names else "lxmert."
     sizes, regions = read(config, SIZES), read(config, REGIONS)
-    plan = _headed(_trunk(sizes, regions, read(config, LAYERS)), tuple(_heads(sizes, names)))
+    plan = _headed(_trunk(sizes, regions, read(config, LAYERS)), tuple(_heads(sizes, names, config.where)))
     table = rules(plan, trunk)
     answers = next((head.outputs for head in plan.heads if head.name == "label"), 0)
     if not answers:
         return Reading(plan, table)
-    pictures = {"encoder": "regions", "features": regions["features"], "classes": 0}
+    pictures = {"encoder": "regions", "features": regions["features"], "classes": 0, "whole": False}
     extra = {"pictures": pictures, "longest": 20, "answers": [str(number) for number in range(answers)]}
     return Reading(plan, table, "ask", extra)
 
@@ -87,10 +87,10 @@ def _trunk(sizes: Mapping[str, Any], regions: Mapping[str, int], layers: Mapping
     )
 
 
-def _heads(sizes: Mapping[str, Any], names: Tensors) -> Iterator[Head]:
+def _heads(sizes: Mapping[str, Any], names: Tensors, where: str) -> Iterator[Head]:
     """The heads that are there."""
     if (answers := "answer_head.logit_fc.3.weight") in names:
-        outputs, hidden = names.shape(answers)
+        outputs, hidden = matrix(names, answers, where)
         head = pooled_label("label", ("text",), outputs)
         yield structs.replace(head, transform="gelu", hidden=hidden, norm=NORM)
     if "cls.predictions.bias" in names:
@@ -99,7 +99,7 @@ def _heads(sizes: Mapping[str, Any], names: Tensors) -> Iterator[Head]:
         yield pooled_label("alignment", ("text",), 2)
     for theirs, ours, objective, _ in SEEN:
         if (output := f"obj_predict_head.decoder_dict.{theirs}.weight") in names:
-            head = masked_token("picture", names.shape(output)[0], NORM, sizes["activation"])
+            head = masked_token("picture", matrix(names, output, where)[0], NORM, sizes["activation"])
             yield structs.replace(head, name=ours, objective=objective)
 
 

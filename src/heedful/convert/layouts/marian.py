@@ -62,7 +62,7 @@ def writing(plan: Plan, extra: Mapping[str, Any]) -> Writing:
         config |= {"share_encoder_decoder_embeddings": not separate, "decoder_vocab_size": plan.heads[0].outputs}
     written = nearest(reading, rules(plan), with_logit_bias(plan), config)
     if pre:  # transformers keeps these tables in files of Pegasus, and none in files of Marian
-        written = replace(written, numbers=sines(written.plan))
+        written = replace(written, numbers={name: known.make() for name, known in sines(written.plan).items()})
     if sizes_of(plan, "source")["sinusoid"] != "interleaved":
         return written
     width = plan.streams[0].width

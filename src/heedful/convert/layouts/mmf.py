@@ -13,7 +13,7 @@ from ...model.plan import Head, Norm, Plan
 from ...text.tokenizer import Tokenizer
 from ..agreement import nearest
 from ..layout import Reading, Writing
-from ..rules import Rules, Tensors, layer
+from ..rules import Rules, Tensors, layer, matrix
 from ..settings import Settings
 from . import vilbert
 
@@ -41,7 +41,7 @@ def _classifier(config: Settings, names: Tensors, plan: Plan, stem: str) -> tupl
     """The head of a task, if there is one: two layers over the fused vector, or over those of two pictures."""
     if (output := f"{stem}classifier.1.weight") not in names:
         return ()
-    outputs, width = names.shape(output)
+    outputs, width = matrix(names, output, config.where)
     pool = plan.streams[0].pool
     assert pool is not None
     head = vilbert.fused(

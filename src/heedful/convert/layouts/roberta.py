@@ -11,7 +11,7 @@ from ...model.families import encoder, masked_token
 from ...model.plan import Norm, Plan
 from ...text.tokenizer import Tokenizer
 from ..agreement import nearest
-from ..encoders import MASKED, has_masked, headed, heads_told, notes_of
+from ..encoders import MASKED, has_masked, headed, heads_told, needed, notes_of
 from ..layout import Reading, Writing, kind_of
 from ..rules import Rule, Rules, Tensors, layer
 from ..settings import Settings
@@ -87,7 +87,7 @@ def tokenizers(folder: Path, config: Settings) -> dict[str, Tokenizer]:
 
 def writing(plan: Plan, extra: Mapping[str, Any]) -> Writing:
     """Encoders with learned positions, post-norm or pre-norm; positions that are never used are 0."""
-    sizes, pre = sizes_of(plan, "text"), _is_pre(plan)
+    plan, sizes, pre = needed(plan), sizes_of(plan, "text"), _is_pre(plan)
     offset = sizes["offset"] or OFFSET
     sizes |= {"segments": max(1, sizes["segments"]), "capacity": sizes["capacity"] + offset}
     kind = PRE if pre else kind_of(extra, POST)

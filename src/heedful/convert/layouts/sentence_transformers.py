@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import msgspec
 from msgspec import structs
 
 from ...errors import UserError
-from ...model.plan import Head, Plan
+from ...model.plan import Head, Plan, Pool
 from ...text.tokenizer import Tokenizer
 from ..agreement import agree
 from ..layout import Reading, Writing, layout, layout_of
@@ -191,13 +192,18 @@ def _with_dense(inner: Rules, head: Head) -> Rules:
 
 
 def _inner(plan: Plan, extra: Mapping[str, Any]) -> Writing:
-    """The first layout that can say the encoder; that it came from, if it came from one."""
-    reasons = []
-    origin = extra.get("origin", {}).get("config", {}).get("model_type")
-    for name in sorted(INNER, key=lambda one: origin not in layout(one).KINDS):
-        written: Writing = layout(name).writing(plan, extra)  # type: ignore[attr-defined]
+    """The first layout that can say the encoder; that it came from, if it came from one. Theirs has a pool, which
+    nothing reads here; where ours has none it is written as zeros, unless it came without."""
+    reasons, origin = [], extra.get("origin", {})
+    kind, stream = origin.get("config", {}).get("model_type"), plan.streams[0]
+    trunks = [plan]
+    if stream.pool is None and origin.get("layout") != "sentence_transformers":
+        pooled = structs.replace(stream, pool=Pool(width=stream.width))
+        trunks = [structs.replace(plan, streams=(pooled,)), plan]
+    for name, trunk in product(sorted(INNER, key=lambda one: kind not in layout(one).KINDS), trunks):
         try:
-            agree(plan, written.plan, name)
+            written: Writing = layout(name).writing(trunk, extra)  # type: ignore[attr-defined]
+            agree(trunk, written.plan, name)
         except UserError as error:
             reasons.append(str(error))
             continue

@@ -20,7 +20,7 @@ from ...text.tokenizer import Tokenizer
 from ..agreement import nearest
 from ..encoders import MASKED, has_masked
 from ..layout import Reading, Writing
-from ..rules import Rule, Rules, Shape, Tensors, layer, numbered
+from ..rules import Rule, Rules, Shape, Tensors, layer, matrix, numbered
 from ..settings import Settings
 from ..sizes import Table, read, sizes_of, told
 from ..tokenizers import read_one
@@ -30,13 +30,18 @@ KINDS = ("vilbert",)
 
 EPS = 1e-12
 DROP = 0.1  # of the fused vector, whatever the settings say
-TEXT: Table = {option: (key, type(default)) for option, (key, default) in bert.SIZES.items() if option != "eps"}
+# Theirs has sizes of its own where a file leaves some out, and every file says them; dropouts it may.
+TEXT: Table = {
+    option: (key, default if isinstance(default, float) else type(default))
+    for option, (key, default) in bert.SIZES.items()
+    if option != "eps"
+}
 PICTURE: Table = {
     "width": ("v_hidden_size", int), "layers": ("v_num_hidden_layers", int), "heads": ("v_num_attention_heads", int),
     "feedforward": ("v_intermediate_size", int),
 }  # fmt: skip
-# What only training sees of it, as one for both streams is kept.
-PICTURE_DROPS: Table = {
+# Of both streams: kept once, and written for both.
+SHARED: Table = {
     "activation": ("v_hidden_act", str), "dropout": ("v_hidden_dropout_prob", float),
     "attention_dropout": ("v_attention_probs_dropout_prob", float),
 }  # fmt: skip
@@ -47,16 +52,11 @@ FUSION = {"mul": "product", "sum": "sum"}
 REGION_TARGETS = {0: "distribution", 1: "values"}  # `visual_target`: the detector's classes, the region's vector
 
 # The task heads of 12-in-1 that are a perceptron over the fused vector: theirs, ours, rows read together.
-FUSED = (
-    ("vil_prediction", "label", 1), ("vil_prediction_gqa", "gqa", 1), ("vil_binary_prediction", "two_pictures", 2),
-    ("vil_tri_prediction", "entailment", 1),
-)  # fmt: skip
+FUSED = (("vil_prediction", "label", 1), ("vil_prediction_gqa", "gqa", 1), ("vil_binary_prediction", "two_pictures", 2))
 PERCEPTRON = {"transform": "logit_fc.0", "norm": "logit_fc.2", "output": "logit_fc.3"}
-# Those that are one matrix: theirs, ours, streams, what is read.
-PLAIN = (
-    ("vil_logit", "fits", ("text", "picture"), "pooled"), ("vision_logit", "region_score", ("picture",), "tokens"),
-    ("linguisic_logit", "token_score", ("text",), "tokens"),
-)  # fmt: skip
+# Those that are one matrix: over the fused vector, theirs, ours, and how they are scored; over each token of a stream.
+PLAIN = (("vil_logit", "fits", "values"), ("vil_tri_prediction", "entailment", "classes"))
+SCORED = (("vision_logit", "region_score", "picture"), ("linguisic_logit", "token_score", "text"))
 # Of a stream: the other one, the numbers of both in theirs, and what its feed-forwards and its own layers are called.
 SIDES = {"text": ("picture", 2, 1, "t", "layer"), "picture": ("text", 1, 2, "v", "v_layer")}
 
@@ -102,14 +102,14 @@ def trunk(config: Settings, names: Tensors, stem: str) -> Plan:
             raise UserError(f"{config.where}: 'task_specific_tokens' is true, and no tensor is {tasks!r}")
         return plan.with_heads()
     text, seen = plan.streams
-    text = structs.replace(text, embedding=structs.replace(text.embedding, tasks=names.shape(tasks)[0]))
+    text = structs.replace(text, embedding=structs.replace(text.embedding, tasks=matrix(names, tasks, config.where)[0]))
     return structs.replace(plan, streams=(text, seen)).with_heads()
 
 
 def _before(config: Settings, key: str, layers: int) -> tuple[int, ...]:
     """The layers of a stream before which it reads the other one."""
     found = config.take(key, list[int])
-    if found != sorted(found) or not all(0 <= layer <= layers for layer in found):
+    if found != sorted(set(found)) or not all(0 <= layer <= layers for layer in found):
         raise UserError(f"{config.where}: {key!r} is {found}; it is of rising numbers from 0 to {layers}")
     return tuple(found)
 
@@ -132,7 +132,7 @@ def pretraining(config: Settings, names: Tensors, stem: str = "") -> Iterator[He
         target = config.take("visual_target", int, 0)
         if target not in REGION_TARGETS:
             raise UserError(f"{config.where}: 'visual_target' is {target}; known are 0 (classes) and 1 (vectors)")
-        head = masked_token("picture", names.shape(classes)[0], norm, activation)
+        head = masked_token("picture", matrix(names, classes, config.where)[0], norm, activation)
         yield structs.replace(head, name="masked_region", objective=REGION_TARGETS[target])
     if f"{stem}cls.bi_seq_relationship.weight" in names:
         yield fused(config, "alignment", 2)
@@ -142,16 +142,16 @@ def _tasks(config: Settings, names: Tensors) -> Iterator[Head]:
     """The heads of 12-in-1 that are there."""
     for theirs, ours, together in FUSED:
         if (output := f"{theirs}.logit_fc.3.weight") in names:
-            outputs, hidden = names.shape(output)
+            outputs, hidden = matrix(names, output, config.where)
             yield fused(config, ours, outputs, dropout=0.0, transform="gelu", hidden=hidden, norm=Norm(eps=EPS),
                         together=together, objective="several" if ours == "label" else "classes")  # fmt: skip
-    for theirs, ours, streams, reads in PLAIN:
+    for theirs, ours, objective in PLAIN:
         if (output := f"{theirs}.weight") in names:
-            outputs = names.shape(output)[0]
-            if reads == "pooled":
-                yield fused(config, ours, outputs, objective="values")
-            else:
-                yield Head(name=ours, streams=streams, outputs=outputs, bias=True, dropout=DROP, objective="several")
+            yield fused(config, ours, matrix(names, output, config.where)[0], objective=objective)
+    for theirs, ours, stream in SCORED:
+        if (output := f"{theirs}.weight") in names:
+            outputs = matrix(names, output, config.where)[0]
+            yield Head(name=ours, streams=(stream,), outputs=outputs, bias=True, dropout=DROP, objective="several")
 
 
 def purpose(config: Settings, plan: Plan) -> tuple[str | None, dict[str, Any]]:
@@ -181,7 +181,7 @@ def rules(plan: Plan, stem: str = "bert.", head: str = "") -> Rules:
         Rule("heads.masked_region.output", f"{head}cls.imagePredictions.decoder"),
         Rule("heads.alignment.output", f"{head}cls.bi_seq_relationship"),
         *(rule for theirs, ours, _ in FUSED for rule in layer(f"heads.{ours}", theirs, PERCEPTRON)),
-        *(Rule(f"heads.{ours}.output", theirs) for theirs, ours, *_ in PLAIN),
+        *(Rule(f"heads.{ours}.output", theirs) for theirs, ours, _ in (*PLAIN, *SCORED)),
     ]
     dead: dict[str, Shape] = {}
     for address, block, own, number in numbered(plan):
@@ -233,7 +233,7 @@ def config_of(plan: Plan) -> dict[str, Any]:
         raise UserError("this layout asks for layers in which the streams read each other")
     join = next((head.join for head in plan.heads if len(head.streams) == 2), "product")
     return {
-        "model_type": "vilbert", **told(TEXT, text), **told(PICTURE, picture), **told(PICTURE_DROPS, picture),
+        "model_type": "vilbert", **told(TEXT, text), **told(PICTURE, picture), **told(SHARED, picture),
         **told(REGIONS, {**picture, "regions": regions}), **told(CO, {"co_width": co.inner, "co_heads": co.heads}),
         **{key: before[stream] for stream, key in BEFORE.items()},
         "fusion_method": next(theirs for theirs, ours in FUSION.items() if ours == join),

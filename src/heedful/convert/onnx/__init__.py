@@ -27,7 +27,7 @@ import numpy as np
 from ...data.parallel import load_tokenizers
 from ...errors import UserError
 from ...model.files import read_config
-from ...model.plan import Attend, Block, FinalNorm, Head, Part, Plan, Step, Stream, Tokens
+from ...model.plan import Attend, Block, FinalNorm, Head, Part, Patches, Plan, Regions, Step, Stream, Tokens
 from ...text.tokenizer import Tokenizer
 from ..tokenizers import Framed, files_of
 from .ends import enter, give_states, say
@@ -78,6 +78,12 @@ USE = {
     ],
 }
 
+PICTURES: dict[type, str] = {
+    Patches: "pixels: squares of a picture line by line, the numbers of each channel by channel; the first slot of a "
+    "row is for the whole picture, as it was in training.",
+    Regions: "features: the vectors of a picture's regions, in any order.",
+}
+
 
 def write(folder: Path, out: Path, heads: Sequence[str] | None = None) -> list[str]:
     """A model's folder as ONNX in the new folder `out`, whole or not at all; what is there, in lines.
@@ -107,8 +113,8 @@ def write(folder: Path, out: Path, heads: Sequence[str] | None = None) -> list[s
         words = files_of(tokenizers, FRAMED[form])
         told = {
             "format": "heedful-onnx", "written_by": f"heedful {version('heedful')}", "form": form, "opset": OPSET,
-            "use": USE[form], "files": files, "tokenizers": {side: _ids(own) for side, own in tokenizers.items()},
-            "settings": extra,
+            "use": _use(form, plan), "files": files, "settings": extra,
+            "tokenizers": {side: _ids(own) for side, own in tokenizers.items()},
         }  # fmt: skip
         words["config.json"] = msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n"
         for name, content in words.items():
@@ -121,6 +127,14 @@ def write(folder: Path, out: Path, heads: Sequence[str] | None = None) -> list[s
         shutil.rmtree(partial, ignore_errors=True)
     lines = [f"{name}: {_short(file['inputs'])} -> {_short(file['outputs'])}" for name, file in files.items()]
     return [*lines, f"{', '.join(sorted(words))}; config.json tells how to use them"]
+
+
+def _use(form: str, plan: Plan) -> list[str]:
+    kinds = dict.fromkeys(type(stream.embedding) for stream in plan.streams)
+    lines = [*USE[form], *(PICTURES[kind] for kind in kinds if kind in PICTURES)]
+    if any(not isinstance(stream.embedding, Tokens) and stream.embedding.box for stream in plan.streams):
+        lines.append("boxes: x1, y1, x2, y2 and area of each, as shares of the picture.")
+    return lines
 
 
 def _tokenizers(folder: Path, extra: Mapping[str, Any]) -> dict[str, Tokenizer]:

@@ -25,7 +25,7 @@ from ...model.plan import Head
 from ...text.tokenizer import Tokenizer
 from ...train.run import require_memory
 from ...train.task import Task
-from ..beginning import keep_start, located, look, plan_of_start, planned, settled, start_with
+from ..beginning import came, keep_start, located, look, plan_of_start, planned, settled, start_with
 from ..closing import write
 from ..finding import save_model
 from ..learning import Batch, Learning
@@ -192,12 +192,18 @@ def build(recipe: Recipe, folder: Path, device: torch.device) -> Task:
     start_with(model, recipe, folder)
     table = Table.open(folder / "train.safetensors")
     heldout = Heldout(read_dev(folder), tokenizer, reading, model.to(device))
+
+    def save(path: Path, finished: Model) -> None:
+        """Whether to answer at all is decided by what was best on the questions held out."""
+        extra = {"reading": reading, "threshold": heldout.threshold(), **came(recipe, folder)}
+        save_model(path, finished, "answer", tokenizer, extra)
+
     return Learning(
         model=model,
         epoch=Batches(table, recipe.training.batch_tokens, recipe.seed).epoch,
         batch=lambda examples, epoch: _batch(model, table, examples, device),
         scores=lambda model: heldout.validation(),
-        save=lambda path, model: _save(path, model, tokenizer, reading, heldout),
+        save=save,
     )
 
 
@@ -218,8 +224,3 @@ def _batch(model: Model, table: Table, examples: Ids, device: torch.device) -> B
     starts = (np.cumsum(lengths) - lengths)[:, None]
     labels = Labels(torch.from_numpy(places.reshape(-1, 2) + starts).to(device))
     return Batch(len(examples), {"text": given(model, ids, lengths, heads, device)}, {"span": labels})
-
-
-def _save(path: Path, model: Model, tokenizer: Tokenizer, reading: Reading, heldout: Heldout) -> None:
-    """RUN/model; whether to answer at all is decided by what was best on the questions held out."""
-    save_model(path, model, "answer", tokenizer, {"reading": reading, "threshold": heldout.threshold()})

@@ -16,6 +16,7 @@ from ...data.pictures import Reference
 from ...errors import UserError
 from ...model.model import Model
 from ...text.tokenizer import Tokenizer
+from ..beginning import task_token
 from ..finding import load_for
 from .batching import HEAD, inputs_of
 from .examples import Answers, Example, pictures_of
@@ -36,7 +37,8 @@ class Answered(NamedTuple):
 class Asker:
     """Answers questions about pictures; what `heedful.load` gives for a model of the task ask.
 
-    `fields` are the columns or keys of files of questions, as in training.
+    `fields` are the columns or keys of files of questions, as in training; `task` is the number of its task, where the
+    model reads one (see `beginning.task_token`).
     """
 
     def __init__(
@@ -47,9 +49,10 @@ class Asker:
         sight: Sight,
         longest: int,
         fields: Sequence[str] = (),
+        task: int | None = None,
     ) -> None:
         self.model, self.tokenizer, self.answers, self.sight, self.longest = model, tokenizer, answers, sight, longest
-        self.fields = tuple(fields)
+        self.fields, self.task = tuple(fields), task
 
     def ask(self, picture: Picture | tuple[Picture, Picture], question: str, best: int = 5) -> Answered:
         """The answer to a question about a picture, or about two; with the `best` answers' probabilities."""
@@ -88,7 +91,7 @@ class Asker:
         seen = Pictures() if features is None else Pictures(features=str(features))
         pictures, numbers = pictures_of(examples, seen, root)
         gallery = look_at(self.sight, pictures, features)
-        table = table_of(examples, numbers, self.tokenizer, self.answers, self.longest)
+        table = table_of(examples, numbers, self.tokenizer, self.answers, self.longest, self.task)
         device, found = next(self.model.parameters()).device, []
         with torch.no_grad():
             for first in range(0, len(examples), AT_A_TIME):
@@ -105,8 +108,9 @@ def load(path: str | Path) -> Asker:
     answers, longest, fields = extra.get("answers"), extra.get("longest"), extra.get("fields", [])
     lists = all(isinstance(some, list) and all(isinstance(one, str) for one in some) for some in (answers, fields))
     fits = lists and isinstance(longest, int)
-    if not fits or len(answers) != model.plan.heads[0].outputs:
+    head = next((head for head in model.plan.heads if head.name == HEAD), None)
+    if not fits or head is None or len(answers) != head.outputs:
         raise UserError(f"{path}: its config.json does not name the model's answers; copy the model again")
-    several = model.plan.heads[0].objective == "several"
+    several = head.objective == "several"
     sight = sight_from(extra.get("pictures"), path)
-    return Asker(model, tokenizer, Answers(answers, several), sight, longest, fields)
+    return Asker(model, tokenizer, Answers(answers, several), sight, longest, fields, task_token(model.plan, extra))

@@ -20,7 +20,7 @@ from ...data.texts import READ_FOR_TOKENIZER, kept_tokenizer, trained_as
 from ...errors import UserError
 from ...model.files import read_config
 from ...text.tokenizer import Tokenizer
-from ..beginning import keep_start
+from ..beginning import keep_start, sight_of_start, task_of_start
 from ..closing import write
 from .examples import Answers, Example, Parts, pictures_of, read_parts
 
@@ -72,15 +72,15 @@ def prepare(recipe: Recipe, folder: Path) -> list[str]:
 def _make(recipe: Recipe, folder: Path, key: str, parts: Parts, answers: Answers, given: Tokenizer | None) -> list[str]:
     train = [one for one in parts.train if answers.wanted(one)]
     pictures, numbers = pictures_of([*train, *parts.dev], recipe.pictures)
-    gallery = prepare_gallery(recipe.pictures, folder / "pictures", pictures)
+    gallery = prepare_gallery(recipe.pictures, folder / "pictures", pictures, sight_of_start(recipe, folder))
     _require_same_sight(recipe, folder, gallery)
     tokenizer = given or kept_tokenizer(folder, key, lambda: _tokenizer(recipe, train))
     if given is not None:
         given.save(folder / "tokenizer.json")
-    place = 0
+    place, task = 0, task_of_start(recipe, folder)
     for name, examples in (("train", train), ("dev", parts.dev)):
         end = place + sum(len(one.pictures) for one in examples)
-        table = table_of(examples, numbers[place:end], tokenizer, answers, recipe.data.longest)
+        table = table_of(examples, numbers[place:end], tokenizer, answers, recipe.data.longest, task)
         table.save(folder / f"{name}.safetensors", key)
         place = end
     lines = [
@@ -95,7 +95,10 @@ def _make(recipe: Recipe, folder: Path, key: str, parts: Parts, answers: Answers
     return lines
 
 
-def table_of(examples: Sequence[Example], numbers: Ids, tokenizer: Tokenizer, answers: Answers, longest: int) -> Table:
+def table_of(
+    examples: Sequence[Example], numbers: Ids, tokenizer: Tokenizer, answers: Answers, longest: int,
+    task: int | None = None,
+) -> Table:  # fmt: skip
     """The examples as columns; `numbers` are those of their pictures, in order."""
     wanted = [answers.wanted(one) for one in examples]
     ends = np.cumsum([len(one.pictures) for one in examples])
@@ -103,7 +106,7 @@ def table_of(examples: Sequence[Example], numbers: Ids, tokenizer: Tokenizer, an
         ("text",),
         {
             "text": [
-                text_ids(tokenizer, ids, longest) for ids in tokenizer.encode_many([x.question for x in examples])
+                text_ids(tokenizer, ids, longest, task) for ids in tokenizer.encode_many([x.question for x in examples])
             ],
             "picture": np.split(numbers, ends[:-1]) if examples else [],
             "answer": [np.array([*one], np.int64) for one in wanted],
@@ -112,9 +115,11 @@ def table_of(examples: Sequence[Example], numbers: Ids, tokenizer: Tokenizer, an
     )
 
 
-def text_ids(tokenizer: Tokenizer, ids: Sequence[int], longest: int) -> Ids:
-    """A question between its start (BERT's [CLS]) and its end, cut to `longest` tokens."""
-    return np.array([tokenizer.start, *ids[: longest - 2], tokenizer.end], np.int64)
+def text_ids(tokenizer: Tokenizer, ids: Sequence[int], longest: int, task: int | None = None) -> Ids:
+    """A question between its start (BERT's [CLS]; the task's number, if there is one) and its end, cut to `longest`
+    tokens."""
+    begin = [tokenizer.start] if task is None else [tokenizer.start, task]
+    return np.array([*begin, *ids[: longest - 1 - len(begin)], tokenizer.end], np.int64)
 
 
 def _tokenizer(recipe: Recipe, examples: Iterable[Example]) -> Tokenizer:
@@ -124,7 +129,7 @@ def _tokenizer(recipe: Recipe, examples: Iterable[Example]) -> Tokenizer:
 
 def _require_same_sight(recipe: Recipe, folder: Path, gallery: Gallery) -> None:
     """UserError where the model that the run starts from sees pictures otherwise."""
-    if recipe.training.start is None:
+    if recipe.training.start is None or sight_of_start(recipe, folder) is not None:
         return
     sight = sight_from(read_config(folder / "start")[1].get("pictures"), recipe.training.start)
     if sight != gallery.sight:

@@ -16,7 +16,7 @@ from ...data.patches import require_fit
 from ...data.readers import resolve
 from ...errors import UserError
 from ...model.model import Model
-from ...model.plan import Head, Patches, Plan, Tokens
+from ...model.plan import Head, Norm, Patches, Plan, Tokens
 from ...train.validation import Sample, Validation
 from ..beginning import came, located, plan_of_start, planned, settled, start_with
 from ..finding import save_model
@@ -42,11 +42,8 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
     return recipe
 
 
-def plan_of(recipe: Recipe, data: Prepared, start: Plan | None) -> Plan:
-    """Two streams under one head, whose classes are the answers.
-
-    They are read off the question's first state, which has seen the picture (LXMERT: Tan & Bansal 2019, 3.1).
-    """
+def plan_of(recipe: Recipe, data: Prepared, start: Plan | None, foreign: bool = False) -> Plan:
+    """Two streams under one head, whose classes are the answers; `foreign`: the start came from another library."""
     built = planned(recipe, data.tokenizer.vocab_size, start, **data.gallery.sight.sizes)
     embedding, patches = (built.stream(name).embedding for name in ("text", "picture"))
     assert isinstance(embedding, Tokens)
@@ -56,17 +53,31 @@ def plan_of(recipe: Recipe, data: Prepared, start: Plan | None) -> Plan:
             raise UserError(
                 f"model.picture_capacity = {patches.capacity} positions; {most} patches are shown: raise it"
             )
-    head = Head(
-        name=HEAD, streams=("text",), outputs=len(data.answers), reads="first", transform="gelu", bias=True,
-        objective="several" if data.answers.several else "classes", dropout=embedding.dropout,
-    )  # fmt: skip
-    return built.with_heads(head)
+    head, objective = head_of(start, foreign), "several" if data.answers.several else "classes"
+    return built.with_heads(
+        msgspec.structs.replace(head, outputs=len(data.answers), objective=objective, dropout=embedding.dropout)
+    )
+
+
+def head_of(start: Plan | None, foreign: bool) -> Head:
+    """How answers are read: off the question's first state, which has seen the picture (LXMERT: Tan & Bansal 2019,
+    3.1); or as the model to start from does. A ViLBERT that has no answers yet gets what 12-in-1 has (Lu et al. 2020,
+    3.2): a perceptron over both pooled vectors."""
+    own = {} if start is None else {head.name: head for head in start.heads}
+    if HEAD in own:
+        return own[HEAD]
+    judges, pool = own.get("alignment"), start and start.stream("text").pool
+    if foreign and pool and judges is not None and len(judges.streams) == 2:
+        norm = Norm(eps=1e-12)
+        return msgspec.structs.replace(judges, name=HEAD, transform="gelu", hidden=2 * pool.width, norm=norm)
+    return Head(name=HEAD, streams=("text",), outputs=0, reads="first", transform="gelu", bias=True)
 
 
 def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
     """Model and data as the training loop wants them."""
     data = open_all(folder)
-    model = Model(plan_of(recipe, data, plan_of_start(recipe, folder)), recipe.seed).to(device)
+    origin = came(recipe, folder)
+    model = Model(plan_of(recipe, data, plan_of_start(recipe, folder), bool(origin)), recipe.seed).to(device)
     start_with(model, recipe, folder)
     # Questions are short and pictures alike: examples are not sorted by length, so every batch is mixed.
     batches = Batches(data.train, recipe.training.batch_tokens, recipe.seed, window=1)
@@ -78,12 +89,13 @@ def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
         labels = labels_of(data.train, examples, count, several, device)
         return Batch(len(examples), dict(inputs), {HEAD: labels})
 
-    def save(folder: Path, model: Model) -> None:
-        extra = {
-            "answers": data.answers.words, "longest": recipe.data.longest, "fields": recipe.data.fields,
-            "pictures": msgspec.to_builtins(data.gallery.sight), **came(recipe, folder),
-        }  # fmt: skip
-        save_model(folder, model, "ask", data.tokenizer, extra)
+    extra = {
+        "answers": data.answers.words, "longest": recipe.data.longest, "fields": recipe.data.fields,
+        "pictures": msgspec.to_builtins(data.gallery.sight), **origin,
+    }  # fmt: skip
+
+    def save(path: Path, model: Model) -> None:
+        save_model(path, model, "ask", data.tokenizer, extra)
 
     return Learning(model, batches.epoch, batch, lambda model: validated(model, data, device), save)
 

@@ -40,7 +40,8 @@ class Asked:
 def classify_lines(asked: Asked, files: Sequence[Path], lines: Readable | None, out: BinaryIO) -> None:
     """A line for each line of `lines` or of the files, for each record of those that hold records.
 
-    What a classifier of pairs reads are two texts with a tab between. A line without text is answered by an empty one.
+    What a classifier of pairs reads are two texts with a tab between; where it is not known to be one, a line with a
+    tab is a pair. A line without text is answered by an empty one.
     """
     for path in files:
         require(path)
@@ -59,25 +60,26 @@ def classify_lines(asked: Asked, files: Sequence[Path], lines: Readable | None, 
 
 
 def _records(model: Classifier, asked: Asked, path: Path, out: BinaryIO) -> None:
-    names = ("text", "second")[: 1 + model.pairs]
+    pairs = len(asked.fields) > 1 if model.pairs is None else model.pairs
+    names = ("text", "second")[: 1 + pairs]
     fields = asked.fields or model.kept.fields[: len(names_of(model.kept.fields)) - 1]
     records = read_records(path, names, fields)
     while some := list(islice(records, LINES_AT_A_TIME)):
         for record in some:
             if not all(isinstance(text, str) for text in record.values):
                 raise UserError(f"{record.where}: {record.values!r} is not a text; say which field with --fields")
-        texts = [record.values if model.pairs else record.values[0] for record in some]
+        texts = [record.values for record in some]
         for said in _said(model, asked, texts):
             out.write(said.encode("utf-8", "replace") + b"\n")
 
 
 def _answered(model: Classifier, asked: Asked, lines: Sequence[str]) -> list[str]:
-    if not model.pairs:
+    if model.pairs is False:
         return _said(model, asked, lines)
-    pairs = [tuple(line.split("\t")) for line in lines]
-    if wrong := [line for line, pair in zip(lines, pairs, strict=True) if len(pair) != 2 and line.strip()]:
+    texts, fits = [tuple(line.split("\t")) for line in lines], (2,) if model.pairs else (1, 2)
+    if wrong := [line for line, text in zip(lines, texts, strict=True) if len(text) not in fits and line.strip()]:
         raise UserError(f"{wrong[0][:60]!r} is no pair: this model reads two texts with a tab between")
-    return _said(model, asked, [pair if len(pair) == 2 else ("", "") for pair in pairs])
+    return _said(model, asked, [text if len(text) in fits else ("",) for text in texts])
 
 
 def _said(model: Classifier, asked: Asked, texts: Sequence[str] | Sequence[tuple[str, ...]]) -> list[str]:

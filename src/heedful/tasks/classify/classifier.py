@@ -49,8 +49,8 @@ class Classifier:
         return list(self.kept.labels)
 
     @property
-    def pairs(self) -> bool:
-        """Whether it reads pairs of texts."""
+    def pairs(self) -> bool | None:
+        """Whether it reads pairs of texts; None: both, as it is not known what a model of another library was for."""
         return self.kept.pairs
 
     def classify(self, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[Answer]:
@@ -78,8 +78,9 @@ class Classifier:
         texts = (given,) if isinstance(given, str) else given
         if not isinstance(texts, (tuple, list)) or not all(isinstance(text, str) for text in texts):
             raise UserError(f"text {number} is {given!r}, not a text")
-        if len(texts) != 1 + self.pairs:
-            raise UserError(f"text {number} is {len(texts)} texts; this model reads {'pairs' if self.pairs else 'one'}")
+        if len(texts) not in ((1, 2) if self.pairs is None else (1 + self.pairs,)):
+            known = {None: "one or two", True: "pairs", False: "one"}[self.pairs]
+            raise UserError(f"text {number} is {len(texts)} texts; this model reads {known}")
         return tuple(texts)
 
     @torch.no_grad()

@@ -70,8 +70,7 @@ def judge(classifier: Classifier, examples: Sequence[Example], of: str) -> Judge
     kept = classifier.kept
     for example in examples:
         kept.target(example)
-    given = [example.texts if kept.pairs else example.texts[0] for example in examples]
-    chances = classifier.chances(given)  # type: ignore[arg-type]
+    chances = classifier.chances([example.texts for example in examples])  # type: ignore[arg-type]
     texts = [" | ".join(example.texts) for example in examples]
     if kept.kind == "number":
         return _numbers(of, texts, np.array([example.answer for example in examples], np.float64), chances[:, 0])

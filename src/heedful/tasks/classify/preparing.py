@@ -21,7 +21,7 @@ from ...model.plan import Tokens
 from ...train.run import require_memory
 from ..beginning import keep_start, located, look, planned, settled, vocabulary
 from ..closing import write
-from ..examples import finish, key_for, made, read_kept, tokenizer_for, told
+from ..examples import finish, key_for, made, ordered, read_kept, tokenizer_for, told
 
 METRICS = {
     "one": ("loss", "accuracy", "f1"),
@@ -33,13 +33,14 @@ METRICS = {
 class Kept(msgspec.Struct, kw_only=True):
     """What is known of a run's examples beside their tables; and by the finished model, of its answers.
 
-    `labels` are the names of classes, sorted; numbers are learned less `mean`, divided by `deviation`. `counts` of the
-    labels in training are in their order; `notes` are rows about the data; `fields` and `label_until` say how its files
-    were read.
+    `labels` are the names of classes, in the order of their numbers; numbers are learned less `mean`, divided by
+    `deviation`. `counts` of the labels in training are in their order; `notes` are rows about the data; `fields` and
+    `label_until` say how its files were read. `pairs`: examples are of two texts (None: it is not known, and both one
+    and two are read).
     """
 
     kind: Literal["one", "several", "number"]
-    pairs: bool
+    pairs: bool | None
     fields: tuple[str, ...] = ()
     label_until: str = ""
     labels: list[str] = []
@@ -113,7 +114,7 @@ def prepare(recipe: Recipe, folder: Path) -> list[str]:
         read(data.train), read(data.dev), read(data.test), lambda one: one.texts, recipe.seed, data.dev_share, where
     )
     texts = (text for example in found.train for text in example.texts)
-    words, kept = Words(tokenizer_for(recipe, folder, key, start, texts)), _kept(recipe, found)
+    words, kept = Words(tokenizer_for(recipe, folder, key, start, texts)), _kept(recipe, found, folder)
     cut = 0
     for name, examples in (("train", found.train), ("dev", found.dev)):
         table, shortened = table_of(examples, words, data.longest, kept)
@@ -126,7 +127,7 @@ def prepare(recipe: Recipe, folder: Path) -> list[str]:
     return [*said, *told(kept.notes)]
 
 
-def _kept(recipe: Recipe, found: Parts[Example]) -> Kept:
+def _kept(recipe: Recipe, found: Parts[Example], folder: Path) -> Kept:
     data = recipe.data
     kept = Kept(
         kind=data.labels, pairs=len(found.train[0].texts) > 1, notes=found.notes, fields=data.fields,
@@ -138,7 +139,7 @@ def _kept(recipe: Recipe, found: Parts[Example]) -> Kept:
         kept.mean, kept.deviation = float(values.mean()), float(values.std()) or 1.0
         return kept
     counts = Counter(label for answer in answers for label in labels_of(answer))
-    kept.labels = sorted(counts)
+    kept.labels = ordered(sorted(counts), recipe, folder)
     kept.counts = [counts[label] for label in kept.labels]
     if len(kept.labels) < (2 if kept.kind == "one" else 1):
         raise UserError(f"{', '.join(recipe.data.train)}: the only label is {', '.join(kept.labels) or 'none'}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 
@@ -22,7 +23,7 @@ from ...model.plan import Head, Plan
 from ...text.tokenizer import Tokenizer
 from ...train.run import require_memory
 from ...train.validation import Validation
-from ..beginning import keep_start, located, look, plan_of_start, planned, settled, start_with, vocabulary
+from ..beginning import came, keep_start, located, look, plan_of_start, planned, settled, start_with, vocabulary
 from ..finding import save_model
 from ..learning import Batch, Learning
 
@@ -49,14 +50,14 @@ def plan_of(recipe: Recipe, vocab: int, start: Plan | None) -> Plan:
     built = planned(recipe, vocab, start)
     if [stream.name for stream in built.streams] != ["text"]:
         raise UserError("training.start: this model reads more than one text; start from one made by `train fill`")
+    reads, sharpness = recipe.training.reads, recipe.training.sharpness
+    for head in built.heads:
+        if head.name == HEAD and reads in (None, head.reads):  # of a model that makes vectors
+            return built.with_heads(msgspec.structs.replace(head, sharpness=sharpness))
     head = Head(
-        name=HEAD,
-        streams=("text",),
-        outputs=built.streams[0].width,
-        reads=recipe.training.reads,
-        objective="contrast",
-        sharpness=recipe.training.sharpness,
-    )
+        name=HEAD, streams=("text",), outputs=built.streams[0].width, reads=reads or "mean", objective="contrast",
+        sharpness=sharpness,
+    )  # fmt: skip
     return built.with_heads(head)
 
 
@@ -132,13 +133,13 @@ def learning(recipe: Recipe, folder: Path, model: Model, tokenizer: Tokenizer, d
     train, dev = (Table.open(folder / f"{name}.safetensors") for name in ("train", "dev"))
     batches = Batches(train, recipe.training.batch_tokens, recipe.seed)
     looked = Batches(dev, recipe.training.batch_tokens, recipe.seed).in_order()
-    data = recipe.data
+    data, origin = recipe.data, came(recipe, folder)
     return Learning(
         model,
         epoch=batches.epoch,
         batch=lambda numbers, epoch: batch_of(tokenizer, train, numbers, device),
         scores=lambda model: _scores(model, tokenizer, dev, looked),
         save=lambda folder, model: save_model(
-            folder, model, "embed", tokenizer, {"longest": data.longest, "fields": data.fields}
+            folder, model, "embed", tokenizer, {"longest": data.longest, "fields": data.fields, **origin}
         ),
     )

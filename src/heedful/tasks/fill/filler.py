@@ -84,14 +84,15 @@ class Filler:
         self._fits = {True: marks & shown if self._words else shown, False: ~marks & shown if self._words else shown}
 
     def fill(self, text: str, best: int = 5, word: str = WORD) -> Filled:
-        """The `best` guesses for each [MASK] of a text (or another `word` that says what is hidden)."""
-        if word not in text:
+        """The `best` guesses for each [MASK] of a text (or another `word` that says what is hidden; or as the tokenizer
+        writes its mask)."""
+        if self._hidden(text, word) not in text:
             raise UserError(f"there is no {word} in the text; write it where a word is to be filled in")
         return self.fill_many([text], best, word)[0]
 
     def fill_many(self, texts: Sequence[str], best: int = 5, word: str = WORD) -> list[Filled]:
         """`fill` for many texts; one without a mask stays as it is."""
-        prompts = [self._read(text, word) for text in texts]
+        prompts = [self._read(text, self._hidden(text, word)) for text in texts]
         answers = iter(self._answers([row for prompt in prompts for row in self._rows(prompt)]))
         found = []
         for prompt in prompts:
@@ -130,6 +131,10 @@ class Filler:
             ids[at] = self.mask
             rows.append(_Row(ids, [at]))
         return rows, wanted
+
+    def _hidden(self, text: str, word: str) -> str:
+        own = self.tokenizer.pieces([self.mask])[0]  # "<mask>", where it is RoBERTa's
+        return own if word == WORD and word not in text and own in text else word
 
     def _read(self, text: str, word: str) -> _Prompt:
         """Here alone the word becomes the mask's id."""

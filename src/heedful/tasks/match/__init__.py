@@ -25,7 +25,18 @@ from ...model.model import Model
 from ...model.plan import Head, Norm, Plan
 from ...text.tokenizer import Tokenizer
 from ...train.validation import Validation
-from ..beginning import came, keep_start, located, plan_of_start, planned, settled, start_with
+from ..beginning import (
+    came,
+    keep_start,
+    located,
+    look,
+    plan_of_start,
+    planned,
+    settled,
+    sight_of_start,
+    start_with,
+    task_of_start,
+)
 from ..finding import save_model
 from ..learning import Learning
 from .batches import PLAIN, Pairs
@@ -49,31 +60,32 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
         file = str(resolve(pictures.features, root).absolute())
         encoder_of(Path(file))
         recipe = msgspec.structs.replace(recipe, pictures=msgspec.structs.replace(pictures, features=file))
-    return settled(located(recipe, root), VOCABULARY)
+    recipe = settled(located(recipe, root), VOCABULARY)
+    if recipe.training.start is not None:
+        start, masking = look(recipe.training.start).plan, recipe.masking
+        others = weights.alignment or weights.text * masking.share or weights.regions * masking.regions
+        if start.apart == len(start.steps) and others:
+            raise UserError(
+                "training.start: its streams never meet, so only likeness can be trained: set matching.alignment, "
+                "matching.text and matching.regions to 0"
+            )
+    return recipe
 
 
 def prepare(recipe: Recipe, folder: Path) -> list[str]:
     """Tokenizer, pictures and pairs in the run's data."""
     lines, tokenizer = keep_start(recipe, folder)
-    return [*lines, *prepare_captioned(recipe, folder, tokenizer)]
+    return [*lines, *prepare_captioned(recipe, folder, tokenizer, sight_of_start(recipe, folder))]
 
 
 def plan_of(recipe: Recipe, tokenizer: Tokenizer, gallery: Gallery, start: Plan | None = None) -> Plan:
-    """Two streams under the heads that the recipe gives weight to."""
+    """Two streams under the heads that the recipe gives weight to; those that the start has stay its own."""
     built = planned(recipe, tokenizer.vocab_size, start, **gallery.sight.sizes)
-    text, picture = built.stream("text"), built.stream("picture")
     sight, weights = gallery.sight, recipe.matching
+    own = {} if start is None else {head.name: head for head in start.heads}
     heads: list[Head] = []
     if weights.contrast:
-        if text.width != picture.width:
-            raise UserError(
-                f"matching.contrast compares streams of one width, not of {text.width} and {picture.width}: set "
-                "model.picture_width, or matching.contrast = 0"
-            )
-        heads.append(
-            Head(name="likeness", streams=("text", "picture"), outputs=VECTOR, reads="mean", before=built.apart,
-                 objective="contrast", sharpness=weights.sharpness)
-        )  # fmt: skip
+        heads.append(_likeness(built, own.get("likeness"), weights.sharpness))
     if weights.alignment:
         heads.append(pooled_label("alignment", ("text", "picture"), 2))
     if weights.text and recipe.masking.share:
@@ -82,7 +94,24 @@ def plan_of(recipe: Recipe, tokenizer: Tokenizer, gallery: Gallery, start: Plan 
         kind = "distribution" if sight.classes else "values"
         heads.append(Head(name="masked_region", streams=("picture",), outputs=sight.sizes["regions"],
                           transform="gelu", bias=True, objective=kind))  # fmt: skip
-    return built.with_heads(*heads)
+    kept = lambda head: head.name in own and head.name != "likeness" and own[head.name].outputs == head.outputs
+    return built.with_heads(*(own[head.name] if kept(head) else head for head in heads))
+
+
+def _likeness(built: Plan, own: Head | None, sharpness: float) -> Head:
+    """The head whose vectors are compared: `own` is that of a start, which two towers keep as it is."""
+    if own is not None and built.apart == len(built.steps):
+        return own
+    text, picture = built.stream("text"), built.stream("picture")
+    if text.width != picture.width:
+        raise UserError(
+            f"matching.contrast compares streams of one width, not of {text.width} and {picture.width}: set "
+            "model.picture_width, or matching.contrast = 0"
+        )
+    return Head(
+        name="likeness", streams=("text", "picture"), outputs=VECTOR, reads="mean", before=built.apart,
+        objective="contrast", sharpness=sharpness,
+    )  # fmt: skip
 
 
 def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
@@ -92,8 +121,9 @@ def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
     pools = int(table.columns["pool"][0].max())
     model = Model(plan_of(recipe, tokenizer, gallery, plan_of_start(recipe, folder)), recipe.seed).to(device)
     start_with(model, recipe, folder)
+    task = task_of_start(recipe, folder)
     training, *heldout = (
-        Pairs(recipe, Part(table, pool, tokenizer), gallery, tokenizer, device) for pool in range(pools + 1)
+        Pairs(recipe, Part(table, pool, tokenizer), gallery, tokenizer, device, task) for pool in range(pools + 1)
     )
     extra = {
         "pictures": msgspec.to_builtins(gallery.sight), "longest": recipe.data.longest,

@@ -10,7 +10,7 @@ import torch
 
 from ...config import Recipe
 from ...data.batches import Batches
-from ...data.captioned import Ids, Part, Sharing, covered
+from ...data.captioned import Ids, Part, Sharing, covered, with_task
 from ...data.gallery import Gallery
 from ...data.masking import Masking
 from ...model.embeddings import PatchInput, RegionInput, TokenInput
@@ -26,18 +26,23 @@ PLAIN = 10_000  # an epoch that training does not reach: its draws are those of 
 class Pairs:
     """The micro-batches of some pairs. The rows of one are, for n examples: the n pairs themselves, `negatives` times
     n pairs that do not belong together, and the n pairs with tokens and regions hidden; parts without weight are left
-    out. Nothing hidden is scored on pairs that do not belong together (ViLBERT's objective 1).
+    out. Nothing hidden is scored on pairs that do not belong together (ViLBERT's objective 1). `task` is the number
+    that stands second in every caption, if one does.
     """
 
     def __init__(
-        self, recipe: Recipe, part: Part, gallery: Gallery, tokenizer: Tokenizer, device: torch.device
-    ) -> None:
+        self, recipe: Recipe, part: Part, gallery: Gallery, tokenizer: Tokenizer, device: torch.device,
+        task: int | None = None,
+    ) -> None:  # fmt: skip
         self.recipe, self.part, self.gallery, self.tokenizer, self.device = recipe, part, gallery, tokenizer, device
+        self.task = task
         self.batches = Batches(part, recipe.training.batch_tokens, recipe.seed)
         weights = recipe.matching
         self.sharing = Sharing(part) if weights.alignment and weights.hard else None
-        self.masking = Masking(tokenizer, recipe.masking.share, recipe.masking.whole_words, recipe.seed)
-        self.masks = weights.text * recipe.masking.share > 0 or weights.regions * recipe.masking.regions > 0
+        hidden, self.masking = recipe.masking, None
+        if weights.text * hidden.share > 0:
+            self.masking = Masking(tokenizer, hidden.share, hidden.whole_words, recipe.seed)
+        self.masks = self.masking is not None or weights.regions * hidden.regions > 0
 
     def epoch(self, epoch: int) -> Sequence[Any]:
         return self.batches.epoch(epoch)
@@ -73,8 +78,20 @@ class Pairs:
         if self.masks:
             ids = self._hide(ids, lengths, plain, examples, epoch, labels)
             given = self._cover(given, plain, examples, epoch, labels)
+        if self.task is not None:
+            if (hidden := labels.get("masked_token")) is not None and hidden.rows is not None:
+                row = np.repeat(np.arange(len(lengths)), lengths)
+                hidden.rows += 1 + self._move(row)[hidden.rows]
+            ids, lengths = with_task(ids, lengths, self.task)
         text = TokenInput(self._move(ids), Layout.packed(lengths, self.device))
         return Batch(count, {"text": text, "picture": given}, labels)
+
+    def texts(self, examples: Ids) -> TokenInput:
+        """The captions of some examples, with nothing hidden."""
+        ids, lengths = self.part.captions(examples)
+        if self.task is not None:
+            ids, lengths = with_task(ids, lengths, self.task)
+        return TokenInput(self._move(ids), Layout.packed(lengths, self.device))
 
     def _others(self, examples: Ids, epoch: int, turn: int) -> Ids:
         """For each example another one: of its batch, or one that shares a word."""
@@ -97,8 +114,8 @@ class Pairs:
 
     def _hide(self, ids: Ids, lengths: Ids, plain: int, examples: Ids, epoch: int, labels: dict[str, Labels]) -> Ids:
         """The ids with some of the last rows' hidden."""
-        weight, masking = self.recipe.matching.text, self.recipe.masking
-        if not weight or not masking.share:
+        weight = self.recipe.matching.text
+        if self.masking is None:
             return ids
         begin = int(lengths[:plain].sum())
         found = self.masking.hide(ids[begin:], lengths[plain:], examples, epoch)

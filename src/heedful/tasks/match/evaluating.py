@@ -16,8 +16,6 @@ from ...data.gallery import unique
 from ...look import render
 from ...look.render import Section
 from ...measure.retrieval import chance, first_right, retrieval
-from ...model.embeddings import TokenInput
-from ...model.layout import Layout
 from ...model.model import Model
 from ..evaluated import Evaluated
 from ..thumbnails import full_names, thumbnails
@@ -70,18 +68,13 @@ def quick_recall(model: Model, pools: Sequence[Pairs]) -> float:
     found = []
     for pairs in pools:
         some = np.arange(min(len(pairs.part), QUICK if "likeness" in model.heads else SLOW))
-        texts = encode(model, "text", [_texts(pairs, some[first : first + 256]) for first in range(0, len(some), 256)])
+        texts = encode(model, "text", [pairs.texts(some[first : first + 256]) for first in range(0, len(some), 256)])
         seen, first_of = np.unique(pairs.part.pictures[some], return_index=True)
         inputs = [pairs.gallery.input(seen[first : first + 256], pairs.device) for first in range(0, len(seen), 256)]
         groups = pairs.part.groups[some], pairs.part.groups[some[first_of]]
         pool, _ = judged(both_ways(model, texts, encode(model, "picture", inputs), 0), groups, "")
         found += [pool.to_picture["recall at 10"], pool.to_caption["recall at 10"]]
     return sum(found) / len(found) / 100
-
-
-def _texts(pairs: Pairs, examples: Ids) -> TokenInput:
-    ids, lengths = pairs.part.captions(examples)
-    return TokenInput(torch.from_numpy(ids).to(pairs.device), Layout.packed(lengths, pairs.device))
 
 
 def found_in(

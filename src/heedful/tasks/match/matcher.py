@@ -25,6 +25,7 @@ from ...model.layout import Layout
 from ...model.model import Model
 from ...text.ragged import spans
 from ...text.tokenizer import Tokenizer
+from ..beginning import task_token
 from ..finding import load_for
 
 Ids = npt.NDArray[np.int64]
@@ -72,16 +73,24 @@ class Side(NamedTuple):
 def encode(model: Model, stream: str, inputs: Sequence[Input]) -> Encoded:
     """Batches of one stream's inputs, through the steps before the streams meet."""
     states, lengths, vectors = [], [], []
-    head = dict(model.heads.items()).get("likeness")
+    head = likeness_of(model)
     for given in inputs:
         layout = given.layout
         begun = {stream: model.streams[stream].embedding(given)}
         now = model.run(begun, {stream: layout}, last=model.plan.apart)
         states.append(now[stream])
         lengths.append(layout.lengths)
-        if isinstance(head, Head):
-            vectors.append(functional.normalize(head(model.row_vectors("mean", stream, now, {stream: layout})), dim=-1))
+        if head is not None:
+            read = model.row_vectors(head.plan.reads, stream, now, {stream: layout})
+            vectors.append(functional.normalize(head(read), dim=-1))
     return Encoded(stream, torch.cat(states), np.concatenate(lengths), torch.cat(vectors) if vectors else None)
+
+
+def likeness_of(model: Model) -> Head | None:
+    """The head whose vectors are compared."""
+    head = dict(model.heads.items()).get("likeness")
+    assert head is None or isinstance(head, Head)
+    return head
 
 
 def aligned(model: Model, texts: Encoded, pictures: Encoded, text: Ids, picture: Ids) -> Tensor:
@@ -118,8 +127,8 @@ def ranked(
         sides = {queries.stream: (queries, mine), candidates.stream: (candidates, best.reshape(-1))}
         (texts, text), (pictures, picture) = sides["text"], sides["picture"]
         odds = aligned(model, texts, pictures, text, picture).cpu().numpy().reshape(best.shape)
-        head = dict(model.heads.items()).get("likeness")
-        sharpness = head.plan.sharpness if isinstance(head, Head) else 0.0
+        head = likeness_of(model)
+        sharpness = head.plan.sharpness if head is not None else 0.0
         np.put_along_axis(seen, best, True, 1)
         np.put_along_axis(scores, best, odds + sharpness * np.take_along_axis(scores, best, 1), 1)
     return scores, seen
@@ -134,7 +143,8 @@ class Matcher:
     """Ranks pictures for a caption, and captions for a picture.
 
     `longest` tokens of a caption are read. `fields` are the columns that training read; `features` is the file of the
-    pictures' features that it read, if it did.
+    pictures' features that it read, if it did; `task` is the number of its task, where the model reads one (see
+    `beginning.task_token`).
     """
 
     def __init__(
@@ -145,9 +155,10 @@ class Matcher:
         longest: int,
         fields: Sequence[str] = (),
         features: Path | None = None,
+        task: int | None = None,
     ) -> None:
         self.model, self.tokenizer, self.sight, self.longest = model.eval(), tokenizer, sight, longest
-        self.fields, self.features = fields, features
+        self.fields, self.features, self.task = fields, features, task
 
     @torch.no_grad()
     def captions(self, texts: Sequence[str]) -> Side:
@@ -155,8 +166,9 @@ class Matcher:
         for number, text in enumerate(texts, 1):
             if not text.strip():
                 raise UserError(f"text {number} is empty; there is nothing to look for")
-        ids = [row[: self.longest - 2] for row in self.tokenizer.encode_many(texts)]
-        rows = [[self.tokenizer.start, *row, self.tokenizer.end] for row in ids]
+        begin = [self.tokenizer.start] if self.task is None else [self.tokenizer.start, self.task]
+        ids = [row[: self.longest - 1 - len(begin)] for row in self.tokenizer.encode_many(texts)]
+        rows = [[*begin, *row, self.tokenizer.end] for row in ids]
         chunks = [rows[first : first + CHUNK] for first in range(0, len(rows), CHUNK)]
         inputs = [
             TokenInput(
@@ -218,7 +230,8 @@ def load(path: str | Path) -> Matcher:
     model, extra, tokenizer = load_for(path, "match")
     sight, features = sight_from(extra.get("pictures"), path), extra.get("features")
     own = Path(features) if isinstance(features, str) and sight.encoder not in (PATCHES, *NETWORKS) else None
-    return Matcher(model, tokenizer, sight, int(extra.get("longest", 64)), tuple(extra.get("fields", ())), own)
+    longest, fields = int(extra.get("longest", 64)), tuple(extra.get("fields", ()))
+    return Matcher(model, tokenizer, sight, longest, fields, own, task_token(model.plan, extra))
 
 
 def pictures_in(path: Path, own: bool = False) -> list[str]:

@@ -16,11 +16,12 @@ from ...data.tagged import Sentence, read_sentences
 from ...errors import UserError
 from ...measure.entities import is_scheme, to_bio
 from ...model.plan import Plan
+from ...text.foreign import Foreign
 from ...text.tokenizer import Tokenizer
 from ...train.run import require_memory
 from ..beginning import keep_start, located, look, planned, settled, vocabulary
 from ..closing import write
-from ..examples import finish, key_for, made, read_kept, tokenizer_for, told
+from ..examples import finish, key_for, made, ordered, read_kept, tokenizer_for, told
 
 METRICS = ("loss", "accuracy", "f1")
 # How a word is written, which lower-casing and cutting into pieces would hide: the segment of all of its pieces.
@@ -73,17 +74,23 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
     training = recipe.training
     if training.metric not in METRICS:
         raise UserError(f"training.metric = {training.metric!r}; a tagger is scored by {', '.join(METRICS)}")
-    start = look(training.start).plan if training.start is not None else None
+    start = look(training.start) if training.start is not None else None
     assert recipe.tokenizer.size is not None
-    require_memory(trunk(recipe, recipe.tokenizer.size, start), averaged=training.ema > 0)
+    shaped = start is None or tells_shapes(start.tokenizer)
+    require_memory(trunk(recipe, recipe.tokenizer.size, start and start.plan, shaped), averaged=training.ema > 0)
     return recipe
 
 
-def trunk(recipe: Recipe, vocab: int, start: Plan | None) -> Plan:
-    """An encoder that is told the shapes of words in the place of segments, and has no pool."""
+def tells_shapes(tokenizer: Tokenizer) -> bool:
+    """Whether a model is told the shapes of words: one of another library keeps the segments that it came with."""
+    return not isinstance(tokenizer, Foreign)
+
+
+def trunk(recipe: Recipe, vocab: int, start: Plan | None, shaped: bool = True) -> Plan:
+    """An encoder that is told the shapes of words in the place of segments (unless not `shaped`), and has no pool."""
     built = planned(recipe, vocab, start).with_heads()
     stream = built.stream("text")
-    embedding = msgspec.structs.replace(stream.embedding, segments=len(SHAPES))
+    embedding = msgspec.structs.replace(stream.embedding, segments=len(SHAPES)) if shaped else stream.embedding
     return msgspec.structs.replace(built, streams=(msgspec.structs.replace(stream, embedding=embedding, pool=None),))
 
 
@@ -101,7 +108,7 @@ def prepare(recipe: Recipe, folder: Path) -> list[str]:
         read(data.train), read(data.dev), [], lambda one: one.words, recipe.seed, data.dev_share, where, leaks=True
     )
     texts = (" ".join(sentence.words) for sentence in found.train)
-    words, kept = Words(tokenizer_for(recipe, folder, key, start, texts)), kept_of(recipe, found)
+    words, kept = Words(tokenizer_for(recipe, folder, key, start, texts)), kept_of(recipe, found, folder)
     windows = 0
     for name, sentences in (("train", found.train), ("dev", found.dev)):
         table, more = table_of(
@@ -116,7 +123,7 @@ def prepare(recipe: Recipe, folder: Path) -> list[str]:
     return [*said, *told(kept.notes)]
 
 
-def kept_of(recipe: Recipe, found: Parts[Sentence]) -> Kept:
+def kept_of(recipe: Recipe, found: Parts[Sentence], folder: Path) -> Kept:
     """The labels of training, which validation must not go beyond."""
     given = {label for sentence in found.train for label in sentence.labels}
     kept = Kept(labels=sorted(given), entities=is_scheme(given), fields=recipe.data.fields, notes=found.notes)
@@ -125,6 +132,7 @@ def kept_of(recipe: Recipe, found: Parts[Sentence]) -> Kept:
         kept.labels = ["O", *(f"{prefix}-{name}" for name in types for prefix in "BI")]
     if len(kept.labels) < 2:
         raise UserError(f"{', '.join(recipe.data.train)}: the only label is {kept.labels[0]}")
+    kept.labels = ordered(kept.labels, recipe, folder)
     counts = Counter(label for sentence in found.train for label in kept.written(sentence))
     chosen = [label for label in kept.labels if not kept.entities or label.startswith("B-")]
     kept.counts = {label.removeprefix("B-") if kept.entities else label: counts[label] for label in chosen}

@@ -26,15 +26,15 @@ from ..beginning import came, plan_of_start, start_with
 from ..examples import opened, read_kept
 from ..finding import save_model
 from ..learning import Batch, Learning
-from .preparing import Kept, trunk
+from .preparing import Kept, tells_shapes, trunk
 
 VALIDATION_TOKENS = 8192
 HEAD = "label"
 
 
-def plan_for(recipe: Recipe, vocab: int, kept: Kept, start: Plan | None = None) -> Plan:
+def plan_for(recipe: Recipe, tokenizer: Tokenizer, kept: Kept, start: Plan | None = None) -> Plan:
     """An encoder with an answer for each word, read from its first piece."""
-    built = trunk(recipe, vocab, start)
+    built = trunk(recipe, tokenizer.vocab_size, start, tells_shapes(tokenizer))
     drop = built.stream("text").embedding.dropout
     return built.with_heads(Head(name=HEAD, streams=("text",), outputs=len(kept.labels), bias=True, dropout=drop))
 
@@ -42,7 +42,7 @@ def plan_for(recipe: Recipe, vocab: int, kept: Kept, start: Plan | None = None) 
 def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
     """Model and data; see `runs.Trained`."""
     kept, tokenizer = read_kept(folder, Kept), Tokenizer.load(folder / "tokenizer.json")
-    model = Model(plan_for(recipe, tokenizer.vocab_size, kept, plan_of_start(recipe, folder)), recipe.seed)
+    model = Model(plan_for(recipe, tokenizer, kept, plan_of_start(recipe, folder)), recipe.seed)
     start_with(model, recipe, folder)
     train, dev = (opened(folder, name, recipe, tokenizer) for name in ("train", "dev"))
     batches = Batches(train.table, recipe.training.batch_tokens, recipe.seed)
@@ -68,7 +68,9 @@ def input_of(
 ) -> tuple[TokenInput, torch.Tensor]:
     """The rows of some examples, and the tokens that the words begin with."""
     found = rows.rows(examples, epoch)
-    shapes = torch.from_numpy(np.repeat(rows.table.rows("shape", examples)[0], found.sizes)).to(device)
+    shapes = None
+    if tells_shapes(rows.tokenizer):
+        shapes = torch.from_numpy(np.repeat(rows.table.rows("shape", examples)[0], found.sizes)).to(device)
     given = TokenInput(torch.from_numpy(found.ids).to(device), Layout.packed(found.lengths, device), shapes)
     return given, torch.from_numpy(_first_tokens(rows, examples, found)).to(device)
 

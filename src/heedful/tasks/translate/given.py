@@ -19,8 +19,9 @@ from ...model.files import read_config
 from ...model.model import Model
 from ...model.model import load as load_model
 from ...model.plan import Plan
+from ...text.foreign import Foreign
 from ...text.tokenizer import Tokenizer
-from ..finding import find, keep_copy
+from ..finding import find, keep_copy, require_tokenizer
 from .framing import Framing
 
 KINDS = ("start", "teacher")  # keys of [training], and folders of a run's data
@@ -48,6 +49,7 @@ def look(path: str | Path) -> Given:
         framing = msgspec.convert(extra.get("framing", {}), Framing)
     except msgspec.ValidationError as error:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
+    require_tokenizer(folder, extra)
     return Given(folder, plan, tags, load_tokenizers(folder, fingerprints), framing)
 
 
@@ -75,8 +77,11 @@ def complete_given(recipe: Recipe) -> tuple[Recipe, Given | None]:
         cut=source.cut, placeholders=len(source.placeholders),
     )  # fmt: skip
     folders = {kind: str(given.folder.absolute()) for kind, given in found.items()}
-    training = msgspec.structs.replace(recipe.training, **folders)
-    return msgspec.structs.replace(recipe, training=training, tokenizer=tokenizer), found.get("start")
+    training, decoding = msgspec.structs.replace(recipe.training, **folders), recipe.decoding
+    if isinstance(source, Foreign):  # what it would protect it has no placeholders for
+        decoding = msgspec.structs.replace(decoding, protect=False)
+    completed = msgspec.structs.replace(recipe, training=training, tokenizer=tokenizer, decoding=decoding)
+    return completed, found.get("start")
 
 
 def _check_tags(tags: tuple[str, ...], given: Given) -> None:

@@ -15,7 +15,7 @@ from ...model.plan import Plan, Tokens
 from ...model.presets import plan
 from ...text.tokenizer import Tokenizer
 from ...train.run import require_memory
-from ..beginning import warmup
+from ..beginning import DROPOUT, warmup
 from .given import complete_given, require_plan
 
 
@@ -31,7 +31,7 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
     recipe, start = complete_given(recipe)
     pairs = sum(1 for _ in read_pairs(data))
     model, training, tokenizer = dict(recipe.model), recipe.training, recipe.tokenizer
-    if "preset" not in model and (model or start is None):  # else the plan is that of the start
+    if "preset" not in model and (start is None or not model.keys() <= set(DROPOUT)):  # else the plan is the start's
         sizes = ((5_000, "transformer-tiny"), (100_000, "transformer-mini"), (1_000_000, "transformer-small"))
         model["preset"] = next((name for most, name in sizes if pairs <= most), "transformer-base")
     if tokenizer.size is None:
@@ -54,13 +54,13 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
 def build_plan(recipe: Recipe, tokenizers: dict[str, Tokenizer], start: Plan | None = None) -> Plan:
     """The recipe's plan with the vocabularies' true sizes.
 
-    `start` is that of the model a run starts from: taken where the recipe has no [model], else both must agree.
+    `start` is that of the model a run starts from: taken where [model] says no more than dropout, else both must agree.
     """
     vocab = {"vocab": tokenizers["source"].vocab_size}
     if tokenizers["source"] is not tokenizers["target"]:
         vocab["target_vocab"] = tokenizers["target"].vocab_size
-    if start is not None and not recipe.model:
-        return _checked(start, recipe)
+    if start is not None and recipe.model.keys() <= set(DROPOUT):
+        return _checked(start.with_dropout(*(recipe.model.get(key) for key in DROPOUT)), recipe)
     built = _planned(recipe, vocab)
     if start is not None:
         require_plan(built, start)

@@ -28,6 +28,7 @@ from ...model.model import Model
 from ...text.sentences import split_sentences
 from ...text.tokenizer import Tokenizer
 from ...train.validation import Validation
+from ..beginning import came
 from ..learning import Batch, twice
 from .framing import Framing, frame_of
 from .given import framing_of_start, load_teacher, plan_of_start, start_with
@@ -62,6 +63,7 @@ class Translation:
     def __init__(self, recipe: Recipe, folder: Path, device: torch.device) -> None:
         self.recipe = recipe
         self.tokenizers = load_tokenizers(folder)
+        self.came = came(recipe, folder)
         self.framing = framing_of_start(folder) if recipe.training.start is not None else Framing()
         found = splits(recipe.data)
         self.corpus, self.dev = self._corpora(folder, found.train), self._corpora(folder, found.dev)

@@ -29,7 +29,7 @@ from ...text.spans import Span, tidy
 from ...text.spans import find as find_spans
 from ...text.terms import Terms
 from ...text.tokenizer import Tokenizer
-from ..finding import find
+from ..finding import find, require_tokenizer
 from .answers import Alternative, Answer, Draft, Piece, best_joined, distinct
 from .demands import Demands, least_risky, spellings
 from .exchange import Exchange, Languages
@@ -249,9 +249,13 @@ class Translator:
 
     @cached_property
     def _never(self) -> tuple[int, ...]:
-        """What a model of another library never says: what stands for nothing in a text."""
+        """What a model of another library never says: what stands for nothing in a text, or is no entry at all."""
         target = self.tokenizers["target"]
-        return tuple({target.pad, target.unknown} - {target.end}) if isinstance(target, Foreign) else ()
+        if not isinstance(target, Foreign):
+            return ()
+        shown = enumerate(target.pieces(range(target.vocab_size)))
+        unnamed = {number for number, piece in shown if piece == f"<{number}>" and piece not in target.ids}
+        return tuple(sorted({target.pad, target.unknown, *unnamed} - {target.end}))
 
     @cached_property
     def _digits(self) -> tuple[int, ...]:
@@ -337,5 +341,6 @@ def load(path: str | Path) -> Translator:
         check_decoding(decoding, str(folder / "config.json"))
     except msgspec.ValidationError as error:
         raise UserError(f"{folder / 'config.json'}: {error}") from None
+    require_tokenizer(folder, extra)
     tokenizers = load_tokenizers(folder, fingerprints)
     return Translator(model, tokenizers, tags, decoding, hardware.probe(), seen, task=prefix, framing=framing)

@@ -23,7 +23,7 @@ from ...model.model import Model
 from ...text.tokenizer import Tokenizer
 from ...train.run import require_memory
 from ...train.validation import Sample, Validation
-from ..beginning import keep_start, located, look, plan_of_start, planned, settled, start_with
+from ..beginning import came, keep_start, located, look, plan_of_start, planned, settled, start_with
 from ..finding import save_model
 from ..learning import Batch, Learning
 from .writer import Writer
@@ -79,7 +79,7 @@ def build(recipe: Recipe, folder: Path, device: torch.device) -> Learning:
     start_with(model, recipe, folder)
     batches = Batches(train, recipe.training.batch_tokens, recipe.seed, drawn=train.drawn)
     heldout = Heldout(dev, recipe, tokenizer, device)
-    known = {"context": recipe.data.longest, "documents": recipe.data.documents}
+    known = {"context": recipe.data.longest, "documents": recipe.data.documents, **came(recipe, folder)}
     return Learning(
         model,
         epoch=batches.epoch,
