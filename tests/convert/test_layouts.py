@@ -48,7 +48,6 @@ def test_there_and_back(name: str, tmp_path: Path) -> None:
     assert_same_bits(load_file(tmp_path / "back" / "model.safetensors"), load_file(theirs / "model.safetensors"))
     kind = getattr(transformers, CASES[name].model)
     model, told = kind.from_pretrained(tmp_path / "back", output_loading_info=True)
-    # BERT's pool, where it is part of the class and not of the file: theirs makes one up as it reads its own.
     assert not any(told.values()), told
     ids = {name for name in SILENT if name.endswith("_id")}
     assert meant(model.config, SILENT - ids) == meant(kind.config_class.from_pretrained(theirs), SILENT - ids)
@@ -243,6 +242,20 @@ def test_what_settings_leave_out(kind: str) -> None:
         for tree in ({**full.to_dict(), **said}, said)
     ]
     assert plans[0] == plans[1]
+
+
+def test_clip_of_two_tables() -> None:
+    """The first files say each tower's sizes twice; those that theirs takes are those that we take."""
+    older = {**CLIP["text_config"], "num_attention_heads": 2, "layer_norm_eps": 1e-3}
+    del older["intermediate_size"]
+    tree = {"model_type": "clip", **CLIP, "text_config_dict": older, "vision_config_dict": None}
+    tensors = Named(logit_scale=torch.tensor(2.6592))
+    plans = [
+        layout("clip").reading(Settings(one, "config.json"), tensors).plan
+        for one in (tree, transformers.CLIPConfig(**tree).to_dict())
+    ]
+    assert plans[0] == plans[1]
+    assert next(plans[0].blocks())[2].norm.eps == 1e-3
 
 
 def refused(case: Case, config: dict[str, Any], folder: Path) -> str:

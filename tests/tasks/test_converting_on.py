@@ -125,7 +125,7 @@ def test_a_classifier_goes_on(tmp_path: Path) -> None:
 def test_what_a_recipe_says_of_reading_counts(tmp_path: Path) -> None:
     run = trained("classify", converted(theirs.bert(tmp_path / "bert").folder), tmp_path, "training.reads=mean")
     assert heedful.load(run).model.plan.heads[0].reads == "mean"
-    with pytest.raises(UserError, match=r'what this model computes: bert has no place for .*"mean"'):
+    with pytest.raises(UserError, match=r'what this model computes; the nearest: bert has no place for .*"mean"'):
         convert(run, tmp_path / "back")
     assert not (tmp_path / "back").exists()
 

@@ -80,9 +80,12 @@ def _head(name: str, outputs: int, **fields: Any) -> Head:
     return Head(name=name, streams=("text",), outputs=outputs, bias=True, **fields)
 
 
-def needed(plan: Plan) -> Plan:
-    """A plan without a pool that none of its heads reads: their classes with heads have one only where it is read."""
-    if not plan.heads or any(head.reads == "pooled" for head in plan.heads):
+def needed(plan: Plan, extra: Mapping[str, Any]) -> Plan:
+    """A plan without a pool that none of its heads reads: their classes with heads have one only where it is read. The
+    pool of a file of that very class, as older ones have it, goes back with it."""
+    came = Settings(extra.get("origin", {}).get("config", {}), "its origin").architecture
+    same = came.endswith(_ending({head.name: head for head in plan.heads}))
+    if not plan.heads or same or any(head.reads == "pooled" for head in plan.heads):
         return plan
     return structs.replace(plan, streams=tuple(structs.replace(stream, pool=None) for stream in plan.streams))
 

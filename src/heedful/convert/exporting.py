@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..model.files import read_config
-from ..model.plan import Plan
+from ..model.plan import Plan, Tokens
+from ..text.pipeline import control
 from ..text.tokenizer import Tokenizer
 from . import stream
 from .agreement import agree, unlike
@@ -38,16 +39,19 @@ def convert_out(folder: Path, out: Path, tokenizers: Mapping[str, Tokenizer], na
     """Write a model's folder in a layout (None: the one it came from, or the first that can say it) as the new folder
     `out`, whole or not at all; what was done, in lines. `tokenizers` as a layout's."""
     plan, extra = read_config(folder)
-    name = name or _layout(plan, extra)
+    name = name or _layout(folder, plan, extra)
     write = getattr(layout(name), "writing", None)
     if write is None:
         raise UserError(f"{folder}: the layout {name} can be read but not written")
-    writing: Writing = write(plan, extra)
+    try:
+        writing: Writing = write(plan, extra)
+    except UserError as error:
+        raise UserError(f"{folder}: {str(error).replace('this layout', f'the layout {name}')}") from None
     agree(plan, writing.plan, f"{folder}: {name}")
     weights = Weights.open(folder / "model.safetensors")
     config = _merged(_came(extra, writing, "config"), {**ids_of(tokenizers), **writing.config})
-    files = {"config.json": _json(config), **files_of(tokenizers, _framed(plan)), **writing.files}
-    if generation := _came(extra, writing, "generation"):
+    files = {"config.json": _json(config), **_words(plan, tokenizers), **writing.files}
+    if generation := _came(extra, writing, "generation") or _answering(plan, extra, ids_of(tokenizers)):
         files[GENERATION] = _json(generation)
     made = out.with_name(f".tmp-{out.name}")
     shutil.rmtree(made, ignore_errors=True)
@@ -62,16 +66,36 @@ def convert_out(folder: Path, out: Path, tokenizers: Mapping[str, Tokenizer], na
         raise UserError(f"{out}: cannot be written: {error.strerror}") from None
     finally:
         shutil.rmtree(made, ignore_errors=True)
-    return [f"{out}: {name}, {len(writing.rules.pairs(writing.plan))} tensors", *writing.notes]
+    lines = [f"{out}: {name}, {len(writing.rules.pairs(writing.plan))} tensors", *writing.notes]
+    if isinstance(tags := extra.get("tags"), list) and tags:
+        lines.append(f"a source begins with the tag of its language: {', '.join(repr(control(tag)) for tag in tags)}")
+    if prefix := extra.get("prefix"):
+        lines.append(f"every source begins with {prefix!r}")
+    return lines
 
 
-def _framed(plan: Plan) -> Framed:
-    """What our models see around a text: both controls, the end of a source, or nothing."""
-    streams = {stream.name for stream in plan.streams}
-    if "source" in streams:
-        return "end"
+def _answering(plan: Plan, extra: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, Any]:
+    """Their generation_config.json of a translator that was trained here: how it decodes, as near as theirs can say."""
+    decoding = extra.get("decoding")
+    if not isinstance(decoding, dict) or not ids:
+        return {}
+    longest = int(decoding.get("max_ratio", 2.0) * decoding.get("longest", 256)) + decoding.get("max_extra", 30)
+    target = plan.stream("target").embedding
+    if isinstance(target, Tokens) and target.positions == "learned":
+        longest = min(longest, target.capacity)
+    penalty = {} if decoding.get("length_penalty") == "gnmt" else {"length_penalty": decoding.get("alpha", 1.0)}
+    return {**ids, "num_beams": decoding.get("beam", 4), **penalty, "max_length": longest}
+
+
+def _words(plan: Plan, tokenizers: Mapping[str, Tokenizer]) -> dict[str, bytes]:
+    """The files of tokenizers. What our models see around a text are both controls, the end of a source, or nothing."""
+    embeddings = {stream.name: stream.embedding for stream in plan.streams}
     causal = any(attend.mask == "causal" for _, _, block in plan.blocks() for attend in block.attends)
-    return "none" if causal and streams == {"text"} else "both"
+    framed: Framed = "end" if "source" in embeddings else "none" if causal and len(embeddings) == 1 else "both"
+    text = embeddings.get("text")
+    fills = any(head.name == "masked_token" for head in plan.heads)
+    segments = isinstance(text, Tokens) and text.segments > 1
+    return files_of(tokenizers, framed, fills=fills, segments=segments)
 
 
 def _write(folder: Path, plan: Plan, writing: Writing, weights: Weights) -> None:
@@ -131,7 +155,7 @@ def reordered(tensor: Tensor, name: str, plan: Plan, orders: Mapping[str, Tensor
     return tensor if order is None or (tensor.ndim == 1 and leaf != "attended_norm") else tensor[..., order]
 
 
-def _layout(plan: Plan, extra: Mapping[str, Any]) -> str:
+def _layout(folder: Path, plan: Plan, extra: Mapping[str, Any]) -> str:
     """The layout that a model came from, or the first that can say its plan; UserError tells what the nearest lacks."""
     origin, nearest = extra.get("origin", {}).get("layout"), NEAREST.get(tuple(one.name for one in plan.streams), ())
     reasons = []
@@ -145,7 +169,7 @@ def _layout(plan: Plan, extra: Mapping[str, Any]) -> str:
             return name
         reasons.append((len(lacks), f"{name} {'; '.join(lacks[:MANY])}"))
     why = f"the nearest: {min(reasons, key=itemgetter(0))[1]}" if reasons else "none has such streams"
-    raise UserError(f"no layout can say what this model computes; {why}")
+    raise UserError(f"{folder}: no layout can say what this model computes; {why}")
 
 
 def _came(extra: Mapping[str, Any], writing: Writing, what: str) -> Mapping[str, Any]:

@@ -24,7 +24,6 @@ from .rules import Pair
 from .settings import Settings, read_settings
 from .weights import Weights
 
-
 # Settings of theirs for how answers are made that a model of ours does not keep, and their values that change nothing.
 RULES = {
     "no_repeat_ngram_size": 0, "min_length": 0, "repetition_penalty": 1.0, "encoder_no_repeat_ngram_size": 0,

@@ -51,7 +51,7 @@ class Settings:
             raise UserError(f"{self.where}: {key!r} is {_short(value)}: {error}") from None
 
     def size(self, key: str, default: int | None = None) -> int:
-        """A whole number from 1 on; of layers at most MOST_LAYERS, each of which takes memory before a tensor is read."""
+        """A whole number from 1 on; of layers at most MOST_LAYERS: each takes memory before a tensor is read."""
         value, most = self.take(key, int, default), MOST_LAYERS if "layer" in key else 2**31 - 1
         if not 1 <= value <= most:
             raise UserError(f"{self.where}: {key!r} is {value}; it is from 1 to {most:,}")

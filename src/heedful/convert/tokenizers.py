@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 from ..text.foreign import Foreign
 from ..text.foreign_files import LISTS, read
-from ..text.pipeline import CONTROLS, control
+from ..text.pipeline import CONTROLS, MASK, SPACE, control
 from ..text.tokenizer import Tokenizer
 from .settings import Settings
 
 Framed = Literal["both", "end", "none"]
 
+# Cuts a text into its lines, the ends a part of them.
+LINES = {"type": "Split", "pattern": {"Regex": r"[^\n]*\n|[^\n]+"}, "behavior": "Isolated", "invert": False}
 # What `transformers` calls our control tokens; [MASK] is a tag of models that fill.
 ROLES = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>"}
 
@@ -50,16 +52,22 @@ def _has_one(folder: Path) -> bool:
     )
 
 
-def files_of(tokenizers: Mapping[str, Tokenizer], framed: Framed) -> dict[str, bytes]:
+def files_of(
+    tokenizers: Mapping[str, Tokenizer], framed: Framed, *, fills: bool = False, segments: bool = False
+) -> dict[str, bytes]:
     """Files by name: of a foreign tokenizer its own, of ours what `AutoTokenizer` reads. `framed` says what stands
-    around a text: "both" controls, the "end" only, or "none". The target's own tokenizer is in target/."""
+    around a text: "both" controls, the "end" only, or "none". The target's own tokenizer is in target/.
+
+    For a model that `fills` in words a mask can be written in a text, and for one with languages their tags; else a
+    text is only ever text. One with `segments` is told which of two texts a token is of.
+    """
     source = tokenizers.get("", tokenizers.get("source"))
     if source is None:
         return {}
-    found = _files(source, framed)
+    found = _files(source, framed, fills, segments)
     target = tokenizers.get("target", source)
     if target is not source and not (isinstance(target, Foreign) and isinstance(source, Foreign)):
-        found |= {f"target/{name}": content for name, content in _files(target, framed).items()}
+        found |= {f"target/{name}": content for name, content in _files(target, framed, False, False).items()}
     elif isinstance(target, Foreign):
         found |= target.files
     return found
@@ -74,19 +82,38 @@ def ids_of(tokenizers: Mapping[str, Tokenizer]) -> dict[str, int]:
     return found if "" in tokenizers else {**found, "decoder_start_token_id": target.start}
 
 
-def _files(tokenizer: Tokenizer, framed: Framed) -> dict[str, bytes]:
+def _files(tokenizer: Tokenizer, framed: Framed, fills: bool, segments: bool) -> dict[str, bytes]:
     if isinstance(tokenizer, Foreign):
         return dict(tokenizer.files)
     tree = json.loads(tokenizer.to_json())
+    if tokenizer.prose:  # which is read line by line
+        tree["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [LINES, tree["pre_tokenizer"]]}
+    elif fills:
+        _put_space_first(tree, tokenizer)
+    languages = {name for name in tokenizer.tags if name != MASK}
     names = [*CONTROLS, *tokenizer.tags]
     tree["added_tokens"] = [
         {"id": tokenizer.ids[control(name)], "content": control(name), "single_word": False, "lstrip": False,
-         "rstrip": False, "normalized": False, "special": True} for name in names
+         "rstrip": name in languages, "normalized": False, "special": True} for name in names
     ]  # fmt: skip
     tree["post_processor"] = _template(tokenizer, framed)
-    known = {role: control(name) for role, name in ROLES.items() if name in names}
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **known}
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False,
+        "split_special_tokens": not (fills or languages),
+        "model_input_names": ["input_ids", *(["token_type_ids"] if segments else []), "attention_mask"],
+        **{role: control(name) for role, name in ROLES.items() if name in names},
+    }  # fmt: skip
     return {"tokenizer.json": _json(tree), "tokenizer_config.json": _json(config)}
+
+
+def _put_space_first(tree: dict[str, Any], tokenizer: Tokenizer) -> None:
+    """The space in front of a text in another way: `tokenizers` takes what follows a mask for a text of its own, and
+    would put one there as well. (A text that begins with a space then gets no second one.)"""
+    steps = tree["normalizer"]["normalizers"]
+    tree["normalizer"]["normalizers"] = [step for step in steps if step["type"] != "Prepend"]
+    space = {"type": "Metaspace", "replacement": " " if tokenizer.kind == "bytes" else SPACE,
+             "prepend_scheme": "first", "split": False}  # fmt: skip
+    tree["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [space, tree["pre_tokenizer"]]}
 
 
 def _template(tokenizer: Tokenizer, framed: Framed) -> dict[str, Any] | None:

@@ -76,7 +76,7 @@ def _seal(tree: dict[str, Any]) -> str:
 
 
 def check(plan: Plan) -> None:
-    """ValueError for what no model could be, what would exhaust the memory first, and names that would upset a terminal."""
+    """ValueError for what no model could be, what would exhaust the memory first, and names that upset a terminal."""
     pools = {stream.name: stream.pool for stream in plan.streams}
     if len(pools) != len(plan.streams) or not pools:
         raise ValueError("streams need distinct names, and there must be one")

@@ -118,8 +118,8 @@ def _require_family(start: Plan, family: str) -> None:
     causal = any(attend.mask == "causal" for _, _, block in start.blocks() for attend in block.attends)
     found = "decoder" if causal else "encoder"
     if family in (DECODER, ENCODER) and (streams, found) != ({"text"}, family):
-        known = f"{found} of {' and '.join(sorted(streams))}"
-        raise UserError(f"training.start: a model that is no {family}, but an {known}; this task trains {READS[family]}")
+        article, given = "a" if causal else "an", f"{found} of {' and '.join(sorted(streams))}"
+        raise UserError(f"training.start: the model is {article} {given}; this task trains {READS[family]}")
 
 
 def look(path: str | Path) -> Start:

@@ -17,6 +17,7 @@ from ..model.files import is_foreign, read_config
 from ..model.presets import nearest
 from ..text.tokenizer import Tokenizer
 from .finding import find, load_tokenizer
+from .tag.preparing import SHAPES, tells_shapes
 
 OURS = "heedful"
 PROGRAMS = ("ctranslate2", "onnx", "argos")  # what only runs models: written, never read
@@ -68,10 +69,19 @@ def _options(
 
 def _write(folder: Path, out: Path, to: str | None, options: Mapping[str, Any]) -> list[str]:
     if to not in PROGRAMS:
-        return convert_out(folder, out, tokenizers_of(folder), to)
+        return convert_out(folder, out, tokenizers_of(folder), to) + _told(folder)
     given = {key: value for key, value in options.items() if value is not None}
     lines: list[str] = importlib.import_module(f"..convert.{to}", __package__).write(folder, out, **given)
     return lines
+
+
+def _told(folder: Path) -> list[str]:
+    """What whoever runs a model elsewhere has to know of it."""
+    plan, extra = read_config(folder)
+    if extra.get("task") == "tag" and tells_shapes(tokenizers_of(folder)[""]):
+        shapes = ", ".join(f"{number} {shape}" for number, shape in enumerate(SHAPES))
+        return [f"token_type_ids are the shapes of words: {shapes}"]
+    return []
 
 
 def tokenizers_of(folder: Path) -> dict[str, Tokenizer]:

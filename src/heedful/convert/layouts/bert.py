@@ -88,7 +88,7 @@ def tokenizers(folder: Path, config: Settings) -> dict[str, Tokenizer]:
 
 def writing(plan: Plan, extra: Mapping[str, Any]) -> Writing:
     """Post-norm encoders with learned positions; a model without segments gets one that is 0."""
-    plan, sizes = needed(plan), sizes_of(plan, "text")
+    plan, sizes = needed(plan, extra), sizes_of(plan, "text")
     sizes["segments"] = max(1, sizes["segments"])
     config = {"model_type": "bert", **heads_told(plan, extra, "Bert"), **told(SIZES, sizes)}
     return nearest(reading, rules(plan, "bert." if plan.heads else ""), plan, config, notes=notes_of(extra))

@@ -77,9 +77,9 @@ def reading(config: Settings, names: Tensors) -> Reading:
 
 
 def _part(config: Settings, key: str) -> Settings:
-    """The settings of a tower; those of an older table count, where both are there."""
-    part, older = config.part(key), config.part(f"{key}_dict")
-    return Settings({**part.tree, **older.tree}, part.where)
+    """The settings of a tower; those of an older table, with defaults where it is silent, count if both are there."""
+    older = f"{key}_dict"
+    return config.part(older if older in config else key)
 
 
 def rules(plan: Plan) -> Rules:

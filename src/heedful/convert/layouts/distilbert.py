@@ -69,7 +69,7 @@ def tokenizers(folder: Path, config: Settings) -> dict[str, Tokenizer]:
 
 def writing(plan: Plan, extra: Mapping[str, Any]) -> Writing:
     """Post-norm encoders without segments and pool, with learned positions."""
-    plan = needed(plan)
+    plan = needed(plan, extra)
     config = {
         "model_type": "distilbert",
         **heads_told(plan, extra, "DistilBert"),
