@@ -10,9 +10,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from against.checkpoints import CASES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tasks import theirs
 
+from heedful.convert.importing import convert_in
 from heedful.errors import UserError
 from heedful.model.families import FAMILIES
 from heedful.model.files import LARGEST_CONFIG
@@ -70,6 +73,39 @@ def test_a_model_folder_and_a_run_folder_are_read(tmp_path: Path) -> None:
     for folder in (tmp_path / "run" / "model", tmp_path / "run"):
         assert read_plan(folder) == chosen
     assert f"{tmp_path / 'run'}: 1,437,696 parameters" in show(str(tmp_path / "run"))
+
+
+KINDS = {"pre-norm": "roberta", "xlm-r": "roberta", "camembert": "roberta", "pegasus": "marian", "mt5": "t5"}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_checkpoints_of_other_libraries(name: str, tmp_path: Path) -> None:
+    """As what they become, and what that is for."""
+    CASES[name].made().save_pretrained(tmp_path / "theirs")
+    convert_in(tmp_path / "theirs", tmp_path / "ours")
+    told, last = show(str(tmp_path / "theirs")).rsplit("\n\n", 1)
+    assert f"{told}\n" == show(str(tmp_path / "ours")).replace(f"{tmp_path}/ours", f"{tmp_path}/theirs")
+    layout = next((kind for start, kind in KINDS.items() if name.startswith(start)), name.partition("-")[0])
+    assert last.startswith(f"A checkpoint of the layout {layout}, ")
+    assert last.endswith(f"; to use it: heedful convert {tmp_path / 'theirs'} NEW_FOLDER\n")
+
+
+def test_folders_of_other_kinds(tmp_path: Path) -> None:
+    theirs.sentence_transformers(tmp_path / "vectors", dense="Tanh")
+    text = show(str(tmp_path / "vectors"))
+    assert "embedding  the mean of text  what is read\n" in text
+    assert "the layout sentence_transformers, for the task embed;" in text
+    text = show(str(theirs.vilbert(tmp_path / "vilbert", answers=6, tasks=20)))
+    assert "2 segments, 20 tasks" in text
+    assert "label          the pooled row of text x picture        6\n" in text
+    assert "the layout vilbert, for the task ask;" in text
+
+
+def test_a_folder_of_a_presets_name_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert show("gpt2").startswith("gpt2: 124,439,808 parameters")
+    save(Path("gpt2"), plan("gpt2-tiny"))
+    assert not show("gpt2").startswith("gpt2: 124,439,808 parameters")
 
 
 @pytest.mark.parametrize(

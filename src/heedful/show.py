@@ -20,9 +20,10 @@ READS = {"tokens": "each token", "pooled": "the pooled row", "first": "the first
 
 
 def show(what: str) -> str:
-    """The description of a preset, a family with its defaults, or the model in a folder (a run's folder will do)."""
+    """The description of a preset, a family with its defaults, or the model in a folder: one of ours, of a run, or of
+    another library. A folder of a preset's name counts, if there is one."""
     folder = Path(what)
-    if what in PRESETS or what in FAMILIES:
+    if (what in PRESETS or what in FAMILIES) and not (folder / "config.json").exists():
         return describe(preset_plan(what), what)
     if "\0" not in what and folder.exists():
         return _foreign(folder) if is_foreign(folder) else describe(read_plan(folder), what)
@@ -34,9 +35,9 @@ def _foreign(folder: Path) -> str:
     from .convert.importing import opened  # loads torch
 
     found = opened(folder)
-    for_task = f", for `{found.reading.task}`" if found.reading.task else ", a trunk to start from"
-    read = f"layout {found.layout}{for_task}; to use it: heedful convert {folder} NEW_FOLDER\n"
-    return describe(found.plan, str(folder)) + read
+    for_task = f"for the task {found.reading.task}" if found.reading.task else "which no task runs as it is"
+    read = f"A checkpoint of the layout {found.layout}, {for_task}; to use it: heedful convert {folder} NEW_FOLDER\n"
+    return f"{describe(found.plan, str(folder))}\n{read}"
 
 
 def read_plan(folder: Path) -> Plan:

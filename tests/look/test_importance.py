@@ -18,7 +18,8 @@ from heedful.model.plan import Plan
 from heedful.model.pruning import attentions
 
 
-@pytest.mark.parametrize("name", sorted(PLANS))
+# Row by row, as the differences are taken, nothing can be read off two rows together, as "borrowed" does.
+@pytest.mark.parametrize("name", sorted(PLANS.keys() - {"borrowed"}))
 def test_importance_is_the_gradient_of_a_gate(name: str) -> None:
     """Against central differences in fp64, row by row; and the model is left as it was."""
     made = PLANS[name]

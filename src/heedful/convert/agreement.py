@@ -92,7 +92,7 @@ def _harmless(leaf: str, mine: Any, other: Any) -> bool:
     """What theirs may have more: biases and segments that are 0, learned positions before the first that is used."""
     if leaf == "bias":
         return (mine, other) == (False, True)
-    if leaf in ("capacity", "positions below 0") and None in (mine, other):
+    if leaf in ("capacity", "offset", "positions below 0") and None in (mine, other):
         return True  # of learned positions and others; that they are of another kind is told
     return (leaf == "segments" and mine == 0) or (leaf == "positions below 0" and mine <= other)
 
@@ -116,8 +116,13 @@ def _tree(plan: Plan) -> dict[str, Any]:
     for head in tree["heads"]:
         if head["transform"] is None:
             head["norm"] = head["hidden"] = None
+    # A step of blocks is compared with one of blocks, whatever norms stand in between.
+    order = [step["type"] for step in tree["steps"]]
+    norms = {step["stream"]: step for step in tree["steps"] if "blocks" not in step}
+    tree["steps"] = [step for step in tree["steps"] if "blocks" in step]
     by_name = {part: {one["name"]: one for one in tree[part]} for part in ("streams", "heads")}
-    return {**tree, **by_name, "ties": {tie["share"]: tie["keep"] for tie in tree["ties"]}}
+    return {**tree, **by_name, "ties": {tie["share"]: tie["keep"] for tie in tree["ties"]}, "final norms": norms,
+            "order": order}  # fmt: skip
 
 
 def _blocks(tree: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -21,13 +21,14 @@ from ..text.tokenizer import Tokenizer
 from . import stream
 from .agreement import agree, unlike
 from .layout import Writing, layout, names
+from .layouts import sentence_transformers
 from .settings import GENERATION
 from .tokenizers import Framed, files_of, ids_of
 from .weights import Weights
 
-# By what a plan is, the layouts that may be able to say it, the first that can is taken.
+# By the streams of a plan, the layouts that may be able to say it; the first that can is taken.
 NEAREST = {
-    ("text",): ("sentence_transformers", "bert", "roberta", "distilbert", "gpt2"),
+    ("text",): ("bert", "roberta", "distilbert"),
     ("source", "target"): ("marian", "bart", "mbart", "m2m100", "t5"),
     ("text", "picture"): ("vilbert", "clip", "lxmert"),
     ("picture",): ("vit",),
@@ -50,6 +51,10 @@ def convert_out(folder: Path, out: Path, tokenizers: Mapping[str, Tokenizer], na
     agree(plan, writing.plan, f"{folder}: {name}")
     weights = Weights.open(folder / "model.safetensors")
     config = _merged(_came(extra, writing, "config"), {**ids_of(tokenizers), **writing.config})
+    words = tokenizers.get("")
+    if name == "roberta" and words is not None and words.pad != config["pad_token_id"]:
+        counted = f"counts positions from the padding's id, here {config['pad_token_id']}"
+        raise UserError(f"{folder}: the layout roberta {counted}; that of the model's tokenizer is {words.pad}")
     files = {"config.json": _json(config), **_words(plan, tokenizers), **writing.files}
     if generation := _came(extra, writing, "generation") or _answering(plan, extra, ids_of(tokenizers)):
         files[GENERATION] = _json(generation)
@@ -74,6 +79,10 @@ def convert_out(folder: Path, out: Path, tokenizers: Mapping[str, Tokenizer], na
     return lines
 
 
+def _is_causal(plan: Plan) -> bool:
+    return any(attend.mask == "causal" for _, _, block in plan.blocks() for attend in block.attends)
+
+
 def _answering(plan: Plan, extra: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, Any]:
     """Their generation_config.json of a translator that was trained here: how it decodes, as near as theirs can say."""
     decoding = extra.get("decoding")
@@ -90,8 +99,9 @@ def _answering(plan: Plan, extra: Mapping[str, Any], ids: Mapping[str, int]) -> 
 def _words(plan: Plan, tokenizers: Mapping[str, Tokenizer]) -> dict[str, bytes]:
     """The files of tokenizers. What our models see around a text are both controls, the end of a source, or nothing."""
     embeddings = {stream.name: stream.embedding for stream in plan.streams}
-    causal = any(attend.mask == "causal" for _, _, block in plan.blocks() for attend in block.attends)
-    framed: Framed = "end" if "source" in embeddings else "none" if causal and len(embeddings) == 1 else "both"
+    framed: Framed = "end" if "source" in embeddings else "both"
+    if list(embeddings) == ["text"] and _is_causal(plan):
+        framed = "none"
     text = embeddings.get("text")
     fills = any(head.name == "masked_token" for head in plan.heads)
     segments = isinstance(text, Tokens) and text.segments > 1
@@ -158,6 +168,10 @@ def reordered(tensor: Tensor, name: str, plan: Plan, orders: Mapping[str, Tensor
 def _layout(folder: Path, plan: Plan, extra: Mapping[str, Any]) -> str:
     """The layout that a model came from, or the first that can say its plan; UserError tells what the nearest lacks."""
     origin, nearest = extra.get("origin", {}).get("layout"), NEAREST.get(tuple(one.name for one in plan.streams), ())
+    if nearest == NEAREST["text",] and _is_causal(plan):
+        nearest = ("gpt2",)
+    elif any(head.name == sentence_transformers.HEAD for head in plan.heads):
+        nearest = ("sentence_transformers",)
     reasons = []
     for name in dict.fromkeys([origin, *nearest] if origin in names() else nearest):
         try:

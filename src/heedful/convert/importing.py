@@ -75,7 +75,8 @@ def convert_in(path: Path, out: Path) -> list[str]:
     more = read.extra_of(config, tokenizers) if hasattr(read, "extra_of") and tokenizers else {}
     if (pictures := reading.extra.get("pictures", {})).get("encoder") == PATCHES:
         more["pictures"] = {**pictures, **sight_of(path, pictures["size"][0])}
-    if any(isinstance(stream.embedding, Tokens) and stream.embedding.tasks for stream in reading.plan.streams):
+    texts = [stream.embedding for stream in reading.plan.streams if isinstance(stream.embedding, Tokens)]
+    if any(embedding.tasks for embedding in texts):
         more["task_token"] = 0
     partial = out.with_name(f".tmp-{out.name}")
     shutil.rmtree(partial, ignore_errors=True)
@@ -94,16 +95,16 @@ def convert_in(path: Path, out: Path) -> list[str]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     lines = [f"{path}: {found.layout}, {len(pairs)} tensors read"]
+    if texts and not tokenizers:
+        lines.append("there is no tokenizer in the folder, so texts cannot be read: add its files and convert again")
+    else:
+        lines.append(_next(reading, more, out))
     if dead := reading.rules.unread(found.weights):
         lines.append(f"{len(dead)} tensors are left out, as the original code never uses them: {dead[0]} first")
     if "task_token" in more:
         lines.append(f"texts carry the number of a task: 0; for another one set task_token in {_edited(out)}")
     if reading.task == "ask":
         lines.append(f"its answers are known by their numbers only; to name them set answers in {_edited(out)}")
-    if not tokenizers and any(isinstance(stream.embedding, Tokens) for stream in reading.plan.streams):
-        lines.append("there is no tokenizer in the folder, so texts cannot be read: add its files and convert again")
-    if reading.task is None:
-        lines.append(_without_task(reading.plan, out))
     return [*lines, *reading.notes, *_unkept(config)]
 
 
@@ -111,11 +112,15 @@ def _edited(out: Path) -> str:
     return f'{out / "config.json"}, and remove "seal" there'
 
 
-def _without_task(plan: Plan, out: Path) -> str:
-    """What to do with a model that no task runs as it is."""
-    if [stream.name for stream in plan.streams] == ["text"]:
-        return f"it has no head that a task of heedful uses; to train one on it: heedful train TASK --from {out}"
-    return f"no task of heedful runs it; look at it with: heedful show {out}"
+def _next(reading: Reading, more: Mapping[str, Any], out: Path) -> str:
+    """What to do with the model."""
+    if reading.task is not None:
+        codes = list(more.get("framing", {}).get("codes", ()))
+        languages = f" --tag {'-'.join(codes[:2])}" if codes else ""
+        return f"{out}: run it with: heedful {reading.task} -m {out}{languages}"
+    if [stream.name for stream in reading.plan.streams] == ["text"]:
+        return f"{out}: has no head that a task of heedful uses; to train one: heedful train TASK --from {out}"
+    return f"{out}: no task of heedful runs it; look at it with: heedful show {out}"
 
 
 def _unkept(config: Settings) -> list[str]:

@@ -170,9 +170,7 @@ def look_at(
     return _of_regions(sight, rows)
 
 
-def _regions(
-    encoder: str, references: Sequence[Reference], features: Path | None, whole: bool = True
-) -> list[Regions]:
+def _regions(encoder: str, references: Sequence[Reference], features: Path | None, whole: bool = True) -> list[Regions]:
     if encoder in NETWORKS and features is None:
         from .networks import regions_of
 

@@ -43,10 +43,7 @@ def convert(
         raise UserError(f"{source}: no such folder; a model is a folder with config.json and its weights")
     options = _options(to, languages, tag, quantization)
     if is_foreign(source):
-        if to in (None, OURS):
-            return convert_in(source, out)
-        with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=".tmp-") as between:
-            return convert_in(source, Path(between) / "model") + _write(Path(between) / "model", out, to, options)
+        return convert_in(source, out) if to in (None, OURS) else _through(source, out, to, options)
     folder = find(source)
     if to == OURS:
         raise UserError(f"{source}: is a model of heedful already")
@@ -67,6 +64,21 @@ def _options(
     return {**given, **({"source": languages[0], "target": languages[1]} if languages else {})}
 
 
+def _through(source: Path, out: Path, to: str, options: Mapping[str, Any]) -> list[str]:
+    """One of another library in the layout of a third, by way of ours."""
+    beside = next(folder for folder in out.absolute().parents if folder.is_dir())
+    try:
+        with tempfile.TemporaryDirectory(dir=beside, prefix=".tmp-") as between:
+            ours = Path(between) / source.name
+            lines = [line for line in convert_in(source, ours) if str(ours) not in line]
+            try:
+                return lines + _write(ours, out, to, options)
+            except UserError as error:
+                raise UserError(str(error).replace(str(ours), str(source))) from None
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written: {error.strerror}") from None
+
+
 def _write(folder: Path, out: Path, to: str | None, options: Mapping[str, Any]) -> list[str]:
     if to not in PROGRAMS:
         return convert_out(folder, out, tokenizers_of(folder), to) + _told(folder)
@@ -77,8 +89,8 @@ def _write(folder: Path, out: Path, to: str | None, options: Mapping[str, Any]) 
 
 def _told(folder: Path) -> list[str]:
     """What whoever runs a model elsewhere has to know of it."""
-    plan, extra = read_config(folder)
-    if extra.get("task") == "tag" and tells_shapes(tokenizers_of(folder)[""]):
+    words = tokenizers_of(folder).get("")
+    if read_config(folder)[1].get("task") == "tag" and words is not None and tells_shapes(words):
         shapes = ", ".join(f"{number} {shape}" for number, shape in enumerate(SHAPES))
         return [f"token_type_ids are the shapes of words: {shapes}"]
     return []

@@ -64,4 +64,5 @@ def tokenizers(folder: Path, config: Settings) -> dict[str, Tokenizer]:
 
 def writing(plan: Plan, extra: Mapping[str, Any]) -> Writing:
     """Two streams of tokens and regions, post-norm; the masked-token output is a matrix of its own."""
-    return nearest(reading, rules(plan), plan, vilbert.config_of(plan))
+    config = vilbert.config_of(plan)
+    return nearest(reading, rules(plan), plan, config)

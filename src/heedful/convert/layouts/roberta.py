@@ -88,7 +88,7 @@ def tokenizers(folder: Path, config: Settings) -> dict[str, Tokenizer]:
 def writing(plan: Plan, extra: Mapping[str, Any]) -> Writing:
     """Encoders with learned positions, post-norm or pre-norm; positions that are never used are 0."""
     plan, sizes, pre = needed(plan, extra), sizes_of(plan, "text"), _is_pre(plan)
-    offset = sizes["offset"] or OFFSET
+    offset = sizes["offset"] or 1  # the padding of our tokenizers is 0
     sizes |= {"segments": max(1, sizes["segments"]), "capacity": sizes["capacity"] + offset}
     kind = PRE if pre else kind_of(extra, POST)
     config = {

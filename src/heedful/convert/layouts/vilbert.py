@@ -211,7 +211,8 @@ def tokenizers(folder: Path, config: Settings) -> dict[str, Tokenizer]:
 
 def writing(plan: Plan, extra: Mapping[str, Any]) -> Writing:
     """Two streams of tokens and regions, post-norm."""
-    return nearest(reading, rules(plan), plan, config_of(plan))
+    config = config_of(plan)
+    return nearest(reading, rules(plan), plan, config)
 
 
 def config_of(plan: Plan) -> dict[str, Any]:

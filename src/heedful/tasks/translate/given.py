@@ -86,7 +86,13 @@ def complete_given(recipe: Recipe) -> tuple[Recipe, Given | None]:
 
 def _check_tags(tags: tuple[str, ...], given: Given) -> None:
     if given.framing.codes:
-        for tag in tags or (None,):
+        if not tags:
+            example, known = "-".join(list(given.framing.codes)[:2]), ", ".join(given.framing.codes)
+            raise UserError(
+                f"{given.folder} has several languages; name those of the data, source and target: --languages "
+                f"{example} (data.tags); it knows {known}"
+            )
+        for tag in tags:
             given.framing.pair(tag)
         if given.framing.source == "last" or given.framing.begins:
             raise UserError(
