@@ -65,7 +65,7 @@ def test_vectors(pooling: str, dense: str, tmp_path: Path) -> None:
     path = folder(tmp_path, pooling, dense)
     found = opened(path)
     assert (found.layout, found.reading.task, found.reading.extra) == (
-        "sentence_transformers", "embed", {"longest": 16}
+        "sentence_transformers", "embed", {"longest": 16, "normalize": True}
     )  # fmt: skip
     model = loaded(found)
     ids, mask, flat, rows = sentences(LENGTHS, 0)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from ..errors import UserError
 from ..model.files import read_config
 from . import ctranslate2
 from .ctranslate2 import Quantization
+from .scratch import scratch
 from .sentencepiece_model import model_of
 
 VERSION = "1.0"
@@ -63,21 +63,15 @@ def write(
     pieces = model_of(tokenizers["source"], words["source"])
     if tokenizers["target"] is not tokenizers["source"]:
         model_of(tokenizers["target"], words["target"])  # refused if it is none: the source's puts its pieces together
-    partial = out.with_name(f".tmp-{out.name}")
     name = f"translate-{source}_{target}-{VERSION.replace('.', '_')}"
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with scratch(out) as partial:
         (partial / name).mkdir(parents=True)
         ctranslate2.write(folder, partial / name / "model", quantization, tag)
         (partial / name / "sentencepiece.model").write_bytes(pieces)
         (partial / name / "metadata.json").write_text(json.dumps(_metadata(source, target), indent=1) + "\n", "utf-8")
-        (partial / name / "README.md").write_text(_readme(folder, source, target), "utf-8")
+        (partial / name / "README.md").write_bytes(_readme(folder, source, target))
         _pack(partial / name, partial / "package.zip")
         (partial / "package.zip").rename(out)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written: {error.strerror}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return [
         f"{out}: {out.stat().st_size / 1e6:,.1f} MB, for Argos Translate",
         f'install it: python -c "from argostranslate import package; package.install_from_path({str(out)!r})"',
@@ -104,12 +98,14 @@ def _metadata(source: str, target: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _readme(folder: Path, source: str, target: str) -> str:
+def _readme(folder: Path, source: str, target: str) -> bytes:
     """The model's own card, where it has one."""
     card = folder / "README.md"
     if card.is_file():
-        return card.read_text("utf-8")
-    return f"# {NAMES.get(source, source)} to {NAMES.get(target, target)}\n\nA translator trained with heedful.\n"
+        return card.read_bytes()
+    return (
+        f"# {NAMES.get(source, source)} to {NAMES.get(target, target)}\n\nA translator trained with heedful.\n".encode()
+    )
 
 
 def _pack(folder: Path, archive: Path) -> None:

@@ -8,7 +8,6 @@ It bans empty translations unless told `min_decoding_length=0`.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -32,6 +31,7 @@ from ..model.plan import Head as HeadPlan
 from ..model.positions import sinusoids
 from ..text.pipeline import control
 from ..text.tokenizer import Tokenizer
+from .scratch import scratch
 
 Quantization = Literal["int8", "float16"]
 
@@ -83,16 +83,9 @@ def write(folder: Path, out: Path, quantization: Quantization | None = None, tag
     _say(spec, model.plan, tokenizers, tag)
     spec.validate()
     spec.optimize(quantization)
-    partial = out.with_name(f".tmp-{out.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
+    with scratch(out) as partial:
         spec.save(str(partial))
         partial.rename(out)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written: {error.strerror}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return list(_told(out, model.plan, known, tokenizers["source"], tag))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
 from operator import itemgetter
@@ -22,7 +20,8 @@ from . import stream
 from .agreement import agree, unlike
 from .layout import Writing, layout, names
 from .layouts import sentence_transformers
-from .settings import GENERATION
+from .scratch import copy_cards, scratch
+from .settings import GENERATION, written_json
 from .tokenizers import Framed, files_of, ids_of
 from .weights import Weights
 
@@ -33,6 +32,8 @@ NEAREST = {
     ("text", "picture"): ("vilbert", "clip", "lxmert"),
     ("picture",): ("vit",),
 }
+# Settings of a checkpoint that are no longer true of what is written: its precision, and code and kinds of its own.
+GONE = ("torch_dtype", "dtype", "quantization_config", "auto_map")
 MANY = 3  # differences that a message names; a layout that has no name for a parameter is as far off
 
 
@@ -50,27 +51,22 @@ def convert_out(folder: Path, out: Path, tokenizers: Mapping[str, Tokenizer], na
         raise UserError(f"{folder}: {str(error).replace('this layout', f'the layout {name}')}") from None
     agree(plan, writing.plan, f"{folder}: {name}")
     weights = Weights.open(folder / "model.safetensors")
-    config = _merged(_came(extra, writing, "config"), {**ids_of(tokenizers), **writing.config})
+    dtype = str(weights.dtype(next(iter(weights)))).removeprefix("torch.")
+    config = {**_merged(_came(extra, writing, "config"), {**ids_of(tokenizers), **writing.config}), "dtype": dtype}
     words = tokenizers.get("")
     if name == "roberta" and words is not None and words.pad != config["pad_token_id"]:
         counted = f"counts positions from the padding's id, here {config['pad_token_id']}"
         raise UserError(f"{folder}: the layout roberta {counted}; that of the model's tokenizer is {words.pad}")
-    files = {"config.json": _json(config), **_words(plan, tokenizers), **writing.files}
+    files = {"config.json": written_json(config), **_words(plan, tokenizers), **writing.files}
     if generation := _came(extra, writing, "generation") or _answering(plan, extra, ids_of(tokenizers)):
-        files[GENERATION] = _json(generation)
-    made = out.with_name(f".tmp-{out.name}")
-    shutil.rmtree(made, ignore_errors=True)
-    try:
-        made.mkdir(parents=True)
+        files[GENERATION] = written_json(generation)
+    with scratch(out) as made:
         _write(made, plan, writing, weights)
         for file, content in files.items():
             (made / file).parent.mkdir(exist_ok=True)
             (made / file).write_bytes(content)
+        copy_cards(folder, made)
         made.rename(out)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written: {error.strerror}") from None
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     lines = [f"{out}: {name}, {len(writing.rules.pairs(writing.plan))} tensors", *writing.notes]
     if isinstance(tags := extra.get("tags"), list) and tags:
         lines.append(f"a source begins with the tag of its language: {', '.join(repr(control(tag)) for tag in tags)}")
@@ -190,7 +186,7 @@ def _came(extra: Mapping[str, Any], writing: Writing, what: str) -> Mapping[str,
     """The settings that a model came with, if it goes back as what it was."""
     origin = extra.get("origin", {})
     same = bool(origin) and origin["config"].get("model_type", "vilbert") == writing.config["model_type"]
-    return origin[what] if same else {}
+    return {key: value for key, value in origin[what].items() if key not in GONE} if same else {}
 
 
 def _merged(came: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,7 +195,3 @@ def _merged(came: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
         isinstance(came.get(key), dict) and isinstance(now[key], dict) and key not in ("id2label", "label2id")
     )
     return {**came, **{key: _merged(came[key], now[key]) if both(key) else now[key] for key in now}}
-
-
-def _json(tree: Mapping[str, Any]) -> bytes:
-    return json.dumps(tree, indent=2, ensure_ascii=False).encode() + b"\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,14 +20,18 @@ from .layouts import sentence_transformers
 from .named import Named
 from .preparing import sight_of
 from .rules import Pair
+from .scratch import copy_cards, scratch
 from .settings import Settings, read_settings
 from .weights import Weights
 
 # Settings of theirs for how answers are made that a model of ours does not keep, and their values that change nothing.
 RULES = {
-    "no_repeat_ngram_size": 0, "min_length": 0, "repetition_penalty": 1.0, "encoder_no_repeat_ngram_size": 0,
-    "diversity_penalty": 0.0, "early_stopping": False,
+    "no_repeat_ngram_size": 0, "min_length": 0, "min_new_tokens": 0, "repetition_penalty": 1.0, "do_sample": False,
+    "encoder_no_repeat_ngram_size": 0, "diversity_penalty": 0.0, "num_beam_groups": 1, "early_stopping": False,
+    "suppress_tokens": [], "begin_suppress_tokens": [],
 }  # fmt: skip
+# Dropouts that theirs was trained with and ours has no place for.
+DROPOUTS = ("activation_dropout", "encoder_layerdrop", "decoder_layerdrop", "layerdrop")
 
 
 class Checkpoint(NamedTuple):
@@ -73,15 +76,15 @@ def convert_in(path: Path, out: Path) -> list[str]:
     read = layout(found.layout)
     tokenizers = read.tokenizers(path, config)
     more = read.extra_of(config, tokenizers) if hasattr(read, "extra_of") and tokenizers else {}
+    forced = {**config.tree, **config.generation}.get("forced_bos_token_id")
+    if reading.task == "translate" and isinstance(forced, int) and tokenizers:
+        more.setdefault("framing", {"forced": forced})
     if (pictures := reading.extra.get("pictures", {})).get("encoder") == PATCHES:
         more["pictures"] = {**pictures, **sight_of(path, pictures["size"][0])}
     texts = [stream.embedding for stream in reading.plan.streams if isinstance(stream.embedding, Tokens)]
     if any(embedding.tasks for embedding in texts):
         more["task_token"] = 0
-    partial = out.with_name(f".tmp-{out.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
+    with scratch(out) as partial:
         digest = _write(partial / "model.safetensors", found, pairs)
         extra = {
             "task": reading.task, **reading.extra, **more, **_save(partial, tokenizers),
@@ -89,11 +92,8 @@ def convert_in(path: Path, out: Path) -> list[str]:
             "weights": {"xxh3_128": digest},
         }  # fmt: skip
         write_config(partial, reading.plan, extra)
+        copy_cards(path, partial)
         partial.rename(out)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written: {error.strerror}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     lines = [f"{path}: {found.layout}, {len(pairs)} tensors read"]
     if texts and not tokenizers:
         lines.append("there is no tokenizer in the folder, so texts cannot be read: add its files and convert again")
@@ -124,10 +124,14 @@ def _next(reading: Reading, more: Mapping[str, Any], out: Path) -> str:
 
 
 def _unkept(config: Settings) -> list[str]:
-    """A line where theirs makes answers by rules that ours have not."""
+    """A line where theirs makes answers by rules that ours have not, one where it was trained in such a way."""
     asked = {**config.tree, **config.generation}
     kept = [f"{key} = {asked[key]}" for key, usual in RULES.items() if asked.get(key) not in (None, usual)]
-    return [f"answers are made without {', '.join(kept)}, which its own settings ask for"] if kept else []
+    banned = asked.get("bad_words_ids")
+    kept += [f"bad_words_ids = {banned}"] if banned not in (None, [], [[asked.get("pad_token_id")]]) else []
+    lines = [f"answers are made without {', '.join(kept)}, which its own settings ask for"] if kept else []
+    dropped = [f"{key} = {asked[key]}" for key in DROPOUTS if asked.get(key) not in (None, 0)]
+    return [*lines, *([f"trained on from here, it has no {', '.join(dropped)}"] if dropped else [])]
 
 
 def _write(path: Path, found: Checkpoint, pairs: Mapping[str, Pair]) -> str:

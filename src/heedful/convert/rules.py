@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..model.plan import Block, Plan
+from .stream import NAMES
 
 Shape = tuple[int, ...]
 NEAR = 2e-3  # how far a tensor that could be worked out may be off: half precision keeps 2 ** -11 of numbers below 1
@@ -152,7 +153,7 @@ class Rules:
         for name, pair in pairs.items():
             if (wanted := pair.shape(shapes)) != (given := tuple(weights.shape(name))):
                 raise UserError(f"{where}: {name!r} has shape {given}; by config.json it is {wanted}")
-            if not weights.dtype(name).is_floating_point:
+            if weights.dtype(name) not in NAMES:
                 raise UserError(f"{where}: {name!r} holds {weights.dtype(name)}, not the numbers of a parameter")
         for copy, original in self.copies.items():
             if copy in weights and not _same(weights, copy, kept.get(original, original)):

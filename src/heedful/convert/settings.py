@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -115,6 +116,11 @@ def _object(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise UserError(f"{path}: holds no JSON object")
     return tree
+
+
+def written_json(tree: Any) -> bytes:
+    """A file of settings, as other libraries lay theirs out."""
+    return json.dumps(tree, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def _short(value: object) -> str:

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from ..errors import UserError
 from ..text.foreign import Foreign
-from ..text.foreign_files import LISTS, read
+from ..text.foreign_files import read
+from ..text.originals import LISTS
 from ..text.pipeline import CONTROLS, MASK, SPACE, control
 from ..text.tokenizer import Tokenizer
-from .settings import Settings
+from .settings import GENERATION, Settings, written_json
 
 Framed = Literal["both", "end", "none"]
 
@@ -34,7 +36,7 @@ def read_sides(
     are roles, as in `read_one`; the target's start is what answers begin from."""
     if not _has_one(folder):
         return {}
-    config = Settings({**config.tree, **config.generation}, config.where)
+    config = Settings({**config.tree, **config.generation, "eos_token_id": _end(config)}, config.where)
     end = config.take("eos_token_id", int, 2)
     known = {"pad": config.take("pad_token_id", int, end), "end": end}
     sizes = {
@@ -44,6 +46,15 @@ def read_sides(
     start = config.take("decoder_start_token_id", int, known["pad"])
     asked = {"source": {**known, **source}, "target": {**known, "start": start, **target}}
     return {side: read(folder, size=sizes[side], side=side, **given) for side, given in asked.items()}
+
+
+def _end(config: Settings) -> object:
+    """What both files say that answers end with; UserError for several tokens, of which we have one."""
+    found = [tree["eos_token_id"] for tree in (config.generation, config.tree) if tree.get("eos_token_id") is not None]
+    if found and isinstance(found[0], list) and len(found[0]) != 1:
+        where = f"{GENERATION} beside {config.where}" if config.generation else config.where
+        raise UserError(f"{where}: 'eos_token_id' is {found[0]}; one token ends an answer here: leave that one")
+    return (found[0][0] if isinstance(found[0], list) else found[0]) if found else None
 
 
 def _has_one(folder: Path) -> bool:
@@ -103,7 +114,7 @@ def _files(tokenizer: Tokenizer, framed: Framed, fills: bool, segments: bool) ->
         "model_input_names": ["input_ids", *(["token_type_ids"] if segments else []), "attention_mask"],
         **{role: control(name) for role, name in ROLES.items() if name in names},
     }  # fmt: skip
-    return {"tokenizer.json": _json(tree), "tokenizer_config.json": _json(config)}
+    return {"tokenizer.json": written_json(tree), "tokenizer_config.json": written_json(config)}
 
 
 def _put_space_first(tree: dict[str, Any], tokenizer: Tokenizer) -> None:
@@ -130,7 +141,3 @@ def _template(tokenizer: Tokenizer, framed: Framed) -> dict[str, Any] | None:
         "type": "TemplateProcessing", "single": single, "pair": [*single, text("B", 1), mark("</s>", 1)],
         "special_tokens": ids,
     }  # fmt: skip
-
-
-def _json(tree: Mapping[str, Any]) -> bytes:
-    return json.dumps(tree, indent=2, ensure_ascii=False).encode() + b"\n"

@@ -122,10 +122,10 @@ def with_logit_bias(plan: Plan) -> Plan:
 def decoding_of(config: Settings) -> Mapping[str, Any]:
     """The keys of a translator's config.json: how theirs decodes (generation_config.json, or config.json of old)."""
     asked = Settings({**config.tree, **config.generation}, config.where)
-    longest = min(asked.take("max_length", int, 256), asked.take("max_position_embeddings", int, 10**6)) - 2
+    positions = asked.take("max_position_embeddings", int, asked.take("n_positions", int, 512))
     return {
         "decoding": {
             "beam": asked.take("num_beams", int, 1), "length_penalty": "hf",
-            "alpha": asked.take("length_penalty", float, 1.0), "longest": max(16, longest), "protect": False,
+            "alpha": asked.take("length_penalty", float, 1.0), "longest": max(1, positions - 2), "protect": False,
         }
     }  # fmt: skip

@@ -83,7 +83,7 @@ class Sight(Struct, frozen=True, kw_only=True):
 class Gallery:
     """Pictures by number. `pixels` [n, height, width, 3] of patches, else `rows`, `boxes` and `classes` end to end.
 
-    `lengths` [n] are the rows of each picture, the first of which is the whole picture.
+    `lengths` [n] are the rows of each picture; the first is the whole picture, unless the sight is without (`whole`).
     """
 
     def __init__(

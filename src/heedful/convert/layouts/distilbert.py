@@ -41,7 +41,8 @@ def reading(config: Settings, names: Tensors) -> Reading:
     trunk, sizes = "" if "embeddings.word_embeddings.weight" in names else "distilbert.", read(config, SIZES)
     masked = (masked_token("text", sizes["vocab"], Norm(eps=EPS), sizes["activation"]),)
     plan = encoder(**sizes, eps=EPS, segments=0, pool=False)
-    dropout = config.share("seq_classif_dropout", 0.2)
+    of_rows = config.architecture.endswith("ForSequenceClassification")
+    dropout = config.share("seq_classif_dropout", 0.2) if of_rows else sizes["dropout"]
     plan, purpose = headed(plan, config, masked if "vocab_transform.weight" in names else (), dropout, **LABEL)
     return Reading(plan, rules(plan, trunk), purpose.task, purpose.extra)
 

@@ -39,6 +39,9 @@ def reading(config: Settings, names: Tensors) -> Reading:
     headed = config.architecture.endswith("LMHeadModel") or not config.architecture
     sizes = read(config, {**SIZES, "feedforward": ("n_inner", 4 * config.size("n_embd", 768))})
     plan = decoder(**sizes, tie=config.take("tie_word_embeddings", bool, True))
+    (text,) = plan.streams
+    embedding = structs.replace(text.embedding, dropout=config.share("embd_pdrop", 0.1))
+    plan = structs.replace(plan, streams=(structs.replace(text, embedding=embedding),))
     if not headed:
         plan = structs.replace(plan, heads=(), ties=())
         return Reading(plan, rules(plan, trunk))
@@ -72,7 +75,7 @@ def writing(plan: Plan, extra: Mapping[str, Any]) -> Writing:
     sizes = sizes_of(plan, "text")
     config = {
         "model_type": "gpt2", "architectures": ["GPT2LMHeadModel" if plan.heads else "GPT2Model"],
-        **told(SIZES, sizes), "embd_pdrop": sizes["dropout"],
+        **told(SIZES, sizes), "embd_pdrop": plan.streams[0].embedding.dropout,
     }  # fmt: skip
     if plan.heads:
         config["tie_word_embeddings"] = bool(plan.ties)

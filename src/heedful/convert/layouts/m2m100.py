@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...model.plan import Plan
+from ...model.plan import Plan, Tokens
 from ...text.tokenizer import Tokenizer
 from ..agreement import nearest
 from ..languages import language_tokens, spoken
@@ -24,18 +24,23 @@ SIZES: Table = {
     **COMMON, "activation": ("activation_function", "relu"),
     "scaled": ("scale_embedding", True), "attention_dropout": ("attention_dropout", 0.1),
 }  # fmt: skip
-KIND: dict[str, Any] = {"place": "pre", "sinusoid": "fairseq", "offset": 2}
+KIND: dict[str, Any] = {"place": "pre", "sinusoid": "fairseq"}
 
 
 def reading(config: Settings, names: Tensors) -> Reading:
     """Of M2M100ForConditionalGeneration."""
-    plan = plan_of(config, SIZES, **KIND)
+    plan = plan_of(config, SIZES, **KIND, offset=config.take("pad_token_id", int, 1) + 1)
     return Reading(plan, rules(plan), "translate", decoding_of(config))
 
 
 def writing(plan: Plan, extra: Mapping[str, Any]) -> Writing:
-    """Pre-norm encoder-decoders with the sines of fairseq, which count positions from 2."""
-    config = {"model_type": "m2m_100", "architectures": ["M2M100ForConditionalGeneration"], **sizes_told(plan, SIZES)}
+    """Pre-norm encoder-decoders with the sines of fairseq, which count positions from the padding's id + 1."""
+    embedding = plan.streams[0].embedding
+    assert isinstance(embedding, Tokens)
+    config = {
+        "model_type": "m2m_100", "architectures": ["M2M100ForConditionalGeneration"],
+        "pad_token_id": max(0, embedding.offset - 1), **sizes_told(plan, SIZES),
+    }  # fmt: skip
     return nearest(reading, rules(plan), plan, config)
 
 

@@ -3,7 +3,6 @@ sometimes a dense layer after that."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
@@ -14,17 +13,18 @@ import msgspec
 from msgspec import structs
 
 from ...errors import UserError
-from ...model.plan import Head, Plan, Pool
+from ...model.files import LARGEST_CONFIG
+from ...model.plan import Head, Plan, Pool, Tokens
 from ...text.tokenizer import Tokenizer
 from ..agreement import agree
 from ..layout import Reading, Writing, layout, layout_of
 from ..named import Named
 from ..rules import Rule, Rules, Tensors
-from ..settings import Settings, read_settings
+from ..settings import Settings, read_settings, written_json
 from ..weights import Weights
 
 KINDS = ()
-MODULES = "modules.json"
+MODULES, OWN = "modules.json", "sentence_bert_config.json"
 HEAD = "embedding"
 INNER = ("bert", "roberta", "distilbert")
 DENSE = "2_Dense"  # the folder of the dense layer
@@ -64,13 +64,17 @@ def opened(path: Path) -> tuple[Settings, Named, Reading]:
     if dense is not None:
         head = _through(head, read_settings(dense / "config.json"))
     plan = structs.replace(reading.plan, heads=(head,), ties=())
-    notes = tuple(_prompts(path / "config_sentence_transformers.json"))
-    rules, extra = _with_dense(reading.rules, head), {"longest": _longest(inner, config)}
-    return config, weights, Reading(plan, rules, "embed", extra, notes)
+    notes, scaled = tuple(_prompts(path / "config_sentence_transformers.json")), kinds[-1] == "Normalize"
+    if not scaled:
+        notes = (*notes, "its vectors are of any length there; here they are scaled to length 1, for cosines")
+    extra = {"longest": _longest(inner, plan), "normalize": scaled}
+    return config, weights, Reading(plan, _with_dense(reading.rules, head), "embed", extra, notes)
 
 
 def _modules(path: Path) -> list[Module]:
     try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise UserError(f"{path}: larger than {LARGEST_CONFIG} bytes, so it is no list of modules")
         modules = msgspec.json.decode(path.read_bytes(), type=list[Module])
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
@@ -113,11 +117,11 @@ def _through(head: Head, dense: Settings) -> Head:
     return structs.replace(head, transform=activation, hidden=width)
 
 
-def _longest(inner: Path, config: Settings) -> int:
+def _longest(inner: Path, plan: Plan) -> int:
     """Tokens of a text that are read, controls included."""
-    most, own = config.size("max_position_embeddings", 512), inner / "sentence_bert_config.json"
-    if config.take("model_type", str, "") in ("roberta", "xlm-roberta", "camembert"):
-        most -= 2
+    embedding, own = plan.streams[0].embedding, inner / OWN
+    assert isinstance(embedding, Tokens)
+    most = embedding.capacity
     return min(most, read_settings(own).size("max_seq_length", most)) if own.exists() else most
 
 
@@ -142,7 +146,11 @@ def reading(config: Settings, names: Tensors) -> Reading:
 def tokenizers(folder: Path, config: Settings) -> dict[str, Tokenizer]:
     """Those of the encoder."""
     inner = folder / _modules(folder / MODULES)[0].path
-    return layout(layout_of(config, ())).tokenizers(inner, config)
+    found = layout(layout_of(config, ())).tokenizers(inner, config)
+    lowers = (inner / OWN).exists() and read_settings(inner / OWN).take("do_lower_case", bool, False)
+    if lowers and not all(one.lowercase for one in found.values()):
+        raise UserError(f"{inner / OWN}: 'do_lower_case' is true, over a tokenizer that keeps case; that is not built")
+    return found
 
 
 def writing(plan: Plan, extra: Mapping[str, Any]) -> Writing:
@@ -156,15 +164,16 @@ def writing(plan: Plan, extra: Mapping[str, Any]) -> Writing:
     made = structs.replace(
         _bare(head.reads), outputs=head.outputs, bias=head.bias, transform=head.transform, hidden=head.hidden
     )  # fmt: skip
-    files = {name: _json(tree) for name, tree in _files(head, plan.streams[0].width, extra["longest"]).items()}
+    files = {name: written_json(tree) for name, tree in _files(head, plan.streams[0].width, extra).items()}
     nearest, rules = structs.replace(written.plan, heads=(made,)), _with_dense(written.rules, head)
     return replace(written, plan=nearest, rules=rules, files={**written.files, **files})
 
 
-def _files(head: Head, width: int, longest: int) -> dict[str, Any]:
+def _files(head: Head, width: int, extra: Mapping[str, Any]) -> dict[str, Any]:
     """The files beside the encoder's."""
-    dense = bool(head.outputs or head.transform)
-    kinds = ["Transformer", "Pooling", *(["Dense"] if dense else []), "Normalize"]
+    dense, longest = bool(head.outputs or head.transform), extra["longest"]
+    after = [*(["Dense"] if dense else []), *(["Normalize"] if extra.get("normalize", True) else [])]
+    kinds = ["Transformer", "Pooling", *after]
     paths = ["", *(f"{number}_{kind}" for number, kind in enumerate(kinds) if number)]
     modules = [
         {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
@@ -172,8 +181,9 @@ def _files(head: Head, width: int, longest: int) -> dict[str, Any]:
     ]
     modes = {key: reads == head.reads for key, reads in POOLING.items()}
     found: dict[str, Any] = {
-        MODULES: modules, "sentence_bert_config.json": {"max_seq_length": longest, "do_lower_case": False},
-        "1_Pooling/config.json": {"word_embedding_dimension": width, **modes}, f"{paths[-1]}/config.json": {},
+        MODULES: modules, OWN: {"max_seq_length": longest, "do_lower_case": False},
+        "1_Pooling/config.json": {"word_embedding_dimension": width, **modes},
+        **({f"{paths[-1]}/config.json": {}} if kinds[-1] == "Normalize" else {}),
     }  # fmt: skip
     if dense:
         name = next(theirs for theirs, ours in ACTIVATIONS.items() if ours == (head.transform or "none"))
@@ -209,7 +219,3 @@ def _inner(plan: Plan, extra: Mapping[str, Any]) -> Writing:
             continue
         return written
     raise UserError("no layout can say what this encoder computes: " + "; ".join(reasons))
-
-
-def _json(tree: Any) -> bytes:
-    return json.dumps(tree, indent=2).encode() + b"\n"

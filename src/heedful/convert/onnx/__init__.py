@@ -14,7 +14,6 @@ A past may have the length 0, so the first step and all others are one graph. Ro
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -29,6 +28,7 @@ from ...errors import UserError
 from ...model.files import read_config
 from ...model.plan import Attend, Block, FinalNorm, Head, Part, Patches, Plan, Regions, Step, Stream, Tokens
 from ...text.tokenizer import Tokenizer
+from ..scratch import scratch
 from ..tokenizers import Framed, files_of
 from .ends import enter, give_states, say
 from .graph import OPSET, Graph, Parameters, library, refusal
@@ -105,10 +105,7 @@ def write(folder: Path, out: Path, heads: Sequence[str] | None = None) -> list[s
     if out.exists():
         raise UserError(f"{out}: is there already; choose another name, or remove it")
     tokenizers = _tokenizers(folder, extra)
-    partial = out.with_name(f".tmp-{out.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
+    with scratch(out) as partial:
         form, files = graphs(plan, parameters, partial)
         words = files_of(tokenizers, FRAMED[form])
         told = {
@@ -121,10 +118,6 @@ def write(folder: Path, out: Path, heads: Sequence[str] | None = None) -> list[s
             (partial / name).parent.mkdir(exist_ok=True)
             (partial / name).write_bytes(content)
         partial.rename(out)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     lines = [f"{name}: {_short(file['inputs'])} -> {_short(file['outputs'])}" for name, file in files.items()]
     return [*lines, f"{', '.join(sorted(words))}; config.json tells how to use them"]
 
