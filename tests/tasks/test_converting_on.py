@@ -237,14 +237,14 @@ def test_vilbert(task: str, tasks: int, tmp_path: Path) -> None:
     features = theirs.features(tmp_path / "a.safetensors", NAMES, 28, classes=23)
     start = converted(theirs.vilbert(tmp_path / "vilbert", tasks=tasks))
     rows = {
-        "match": "".join(f"{name}\tword{n} ab\n" for n, name in enumerate(NAMES)),
+        "match": "".join(f"{name}\tword{n} {'ab ' * n}\n" for n, name in enumerate(NAMES)),
         "ask": "".join(f"{name}\tword{n} cd\t{'yes' if n % 2 else 'no'}\n" for n, name in enumerate(NAMES)),
     }
     head = {"match": "picture\tcaption\n", "ask": "picture\tquestion\tanswer\n"}
     (tmp_path / "a.tsv").write_text(head[task] + rows[task])
     given = [
         f'data.train=["{tmp_path}/a.tsv"]', f"pictures.features={features}", f"training.start={start}",
-        "data.dev_share=0.3", "data.longest=16", *(["matching.contrast=0"] if task == "match" else []), *LOOP,
+        "data.dev_share=0.3", "data.longest=40", *(["matching.contrast=0"] if task == "match" else []), *LOOP,
     ]  # fmt: skip
     assert train(parse_recipe({"task": task}, given), tmp_path / "run") == 0
     found = heedful.load(tmp_path / "run")

@@ -256,6 +256,31 @@ def test_shifted_ids(tmp_path: Path) -> None:
         read(piece(tmp_path / "t5", "spiece.model", **T5), mapping="shifted")
 
 
+def test_camemberts_ids(tmp_path: Path) -> None:
+    """Five entries in front, of which the unknown is one; the mask follows the pieces."""
+    folder = piece(tmp_path / "camembert", FAIRSEQ)
+    original, theirs = by(folder, FAIRSEQ), transformers.CamembertTokenizer.from_pretrained(folder)
+    own = read(folder, mapping="camembert", mask="<mask>", tags=["<mask>"])
+    same(own, original, lambda text: [token + 4 if token else 3 for token in original.encode(text)])
+    assert own.pieces(range(own.vocab_size)) == theirs.convert_ids_to_tokens(range(len(theirs)))
+    assert (own.start, own.end, own.pad, own.unknown, own.mask) == (5, 6, 1, 3, theirs.mask_token_id)
+    assert not any(map(own.is_text, range(7)))
+    for line in LINES[:5]:
+        assert [own.start, *own.encode(line), own.end] == theirs(line)["input_ids"]
+
+
+def test_pegasus_ids(tmp_path: Path) -> None:
+    folder = piece(tmp_path / "pegasus", "spiece.model", **T5)
+    original, theirs = by(folder, "spiece.model"), transformers.PegasusTokenizer.from_pretrained(folder)
+    own = read(folder, mapping="pegasus")
+    same(own, original, lambda text: [token + 103 for token in original.encode(text)])
+    assert own.pieces(range(own.vocab_size)) == theirs.convert_ids_to_tokens(range(len(theirs)))
+    assert (own.end, own.pad, own.unknown) == (1, 0, 105)
+    assert not any(map(own.is_text, range(106)))
+    for line in LINES[:5]:
+        assert [*own.encode(line), own.end] == theirs(line)["input_ids"]
+
+
 @pytest.fixture(scope="module")
 def marian(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two models under one vocab.json, which has letters that the source's model does not know."""
@@ -287,6 +312,30 @@ def test_listed_ids(side: Any, marian: Path) -> None:
     said = own.encode(LINES[3])
     if side == "target":
         assert own.decode([own.tag(">>de<<"), *said, own.end]) == theirs.decode(said, skip_special_tokens=True)
+
+
+def test_codes_of_languages_begin_a_text(marian: Path) -> None:
+    own = read(marian, start="<pad>", tags=[">>de<<", ">>fr<<"])
+    theirs = transformers.MarianTokenizer.from_pretrained(marian)
+    texts = [
+        ">>fr<< The quick", ">>de<<the", ">>fr<<", ">>xx<< the dog", ">> a << b", ">><<the", ">>fr the", "a >>fr<< b",
+        " >>fr<< b", ">>fr<< >>de<< b", "<<>> a",
+    ]  # fmt: skip
+    for text in texts:
+        ids = own.encode(text)
+        assert ids == theirs(text, add_special_tokens=False)["input_ids"], text
+        assert [token for word in own.encode_words(own.words(text)) for token in word] == ids
+        starts, ends = offsets(own, text, ids)
+        assert len(starts) == len(ids)
+        assert (np.diff(starts) >= 0).all()
+        assert ends.max() == len(text)
+    assert own.encode_many(texts) == list(map(own.encode, texts))
+    starts, ends = offsets(own, texts[0], own.encode(texts[0]))
+    plain = offsets(own, " The quick", own.encode(" The quick"))
+    assert (starts[0], ends[0]) == (0, 6)
+    assert ((starts[1:] - 6).tolist(), (ends[1:] - 6).tolist()) == (plain[0].tolist(), plain[1].tolist())
+    assert own.decode(own.encode(texts[0])) == "The quick"
+    assert read(marian, start="<pad>").decode(read(marian, start="<pad>").encode(">> a << b")) != "b"
 
 
 def test_each_side_may_have_its_list(marian: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..text.sentencepieces import CODE
 from ..text.tokenizer import Tokenizer
 from .settings import Settings
 
@@ -20,11 +21,8 @@ LISTS = ("additional_special_tokens", "extra_special_tokens", "language_codes")
 def language_tokens(folder: Path) -> list[str]:
     """The tokens of languages that special_tokens_map.json or tokenizer_config.json list, in the order of their ids."""
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        try:
-            tree = json.loads((folder / name).read_bytes())
-        except (OSError, ValueError, RecursionError):
-            continue  # the tokenizer's reader says what is wrong with it
-        for key in LISTS if isinstance(tree, dict) else ():
+        tree = said_in(folder / name)
+        for key in LISTS:
             entries = tree.get(key)
             given = (
                 [one.get("content") if isinstance(one, dict) else one for one in entries or ()]
@@ -34,6 +32,20 @@ def language_tokens(folder: Path) -> list[str]:
             if found := [one for one in given if isinstance(one, str) and NAMED.fullmatch(one)]:
                 return found
     return []
+
+
+def target_codes(folder: Path) -> list[str]:
+    """The entries of a Marian's vocab.json that name a language to translate into."""
+    return [name for name in said_in(folder / "vocab.json") if CODE.fullmatch(name)]
+
+
+def said_in(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of a tokenizer; {} where there is none: its reader says what is wrong with it."""
+    try:
+        tree = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return tree if isinstance(tree, dict) else {}
 
 
 def spoken(

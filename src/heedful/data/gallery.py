@@ -304,6 +304,9 @@ def _plain(sight: Sight) -> dict[str, Any]:
 def sight_from(plain: object, where: object) -> Sight:
     """What a model's config.json holds under "pictures"; UserError for what is none."""
     try:
-        return msgspec.convert(plain, Sight)
+        sight = msgspec.convert(plain, Sight)
     except msgspec.ValidationError as error:
         raise UserError(f"{where}: how pictures are seen is not understood: {error}") from None
+    if 0 < sight.shortest < max(sight.size) or min(sight.deviation) <= 0:
+        raise UserError(f"{where}: how pictures are seen is not understood: {sight.shortest}, {sight.deviation}")
+    return sight

@@ -55,7 +55,7 @@ def _split(name: str) -> tuple[str, str, str]:
 
 class Fit(NamedTuple):
     """How a picture gets the `size` (height, width): scaled to it; or, with a `shortest` side, scaled so that its
-    shorter side has so many pixels, and cut out of the middle. `cubic`: as what is between pixels is made up."""
+    shorter side has so many pixels, and cut out of the middle. `cubic`: by cubic interpolation, not by linear."""
 
     size: tuple[int, int]
     shortest: int = 0

@@ -22,7 +22,7 @@ from ..errors import UserError
 from .library import Library
 from .originals import Unfit, belongs, tree
 from .pipeline import control, without_surrogates
-from .sentencepieces import Pieces
+from .sentencepieces import Numbering, Pieces
 from .tokenizer import Tokenizer
 from .vocabularies import byte_level, numbered, wordpiece
 
@@ -34,15 +34,15 @@ Places = np.ndarray[tuple[int], np.dtype[np.int64]]
 class Way(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the files are read: tokenizer.json, vocab.txt, vocab.json with merges.txt, or a SentencePiece `model`.
 
-    `lowercase` is for vocab.txt (None: as tokenizer_config.json says). The ids of SentencePiece are its own, `shifted`
-    or listed in a `vocabulary` (`sentencepieces.Pieces`).
+    `lowercase` is for vocab.txt (None: as tokenizer_config.json says). The ids of SentencePiece are its own, of another
+    `numbering` or listed in a `vocabulary` (`sentencepieces.Pieces`).
     """
 
     reader: Reader
     lowercase: bool | None = None
     model: str | None = None
     vocabulary: str | None = None
-    shifted: bool = False
+    numbering: Numbering | None = None
 
 
 class Roles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -225,7 +225,7 @@ def backend(
     try:
         if way.reader == "sentencepiece":
             listed = None if way.vocabulary is None else numbered(tree(files, way.vocabulary), way.vocabulary)
-            return Pieces(files[way.model or ""], listed, way.shifted, tags, reserved)
+            return Pieces(files[way.model or ""], listed, way.numbering, tags, reserved)
         if way.reader == "wordpiece":
             return wordpiece(files, way.lowercase)
         if way.reader == "byte-bpe":

@@ -21,7 +21,7 @@ from .foreign import Foreign, Reader, Roles, Way, backend, needed
 from .library import Library
 from .originals import LISTS as LISTS
 from .originals import MOST_IDS, PIECES, Files, Unfit, belongs, named, settings
-from .sentencepieces import Pieces
+from .sentencepieces import FRONTS, Pieces
 
 Side = Literal["source", "target"]
 
@@ -77,7 +77,7 @@ def read(
     written. Of `tags` in a list, those that are no entries get the ids after the last.
 
     Of several kinds of files the first of tokenizer.json, vocab.txt, vocab.json with merges.txt, and SentencePiece
-    models is read, or the `reader`'s. For the latter `mapping` says where ids come from: its "own", "shifted", or a
+    models is read, or the `reader`'s. For the latter `mapping` says where ids come from: its "own", a `Numbering`, or a
     file that lists the pieces (None: vocab.json if there is one); where each `side` has files, its are taken.
     `lowercase` is for a vocab.txt without tokenizer_config.json.
     """
@@ -124,9 +124,10 @@ def way_of(files: Files, reader: Reader | None, side: Side, mapping: str | None,
         raise Unfit("there is no SentencePiece model (.spm or .model)")
     lists = ("target_vocab.json", "vocab.json") if side == "target" else ("vocab.json",)
     listed = next((name for name in lists if name in files), None)
+    numbering = next((known for known in FRONTS if known == mapping), None)
     if mapping not in (None, "vocab.json"):
-        listed = None if mapping in ("own", "shifted") else mapping
-    return Way(reader=reader, model=models[0], vocabulary=listed, shifted=mapping == "shifted")
+        listed = None if mapping == "own" or numbering else mapping
+    return Way(reader=reader, model=models[0], vocabulary=listed, numbering=numbering)
 
 
 # ---- what the tokens are for ----------------------------------------------------------------------------------------

@@ -1,14 +1,16 @@
 """A foreign tokenizer that SentencePiece runs (Kudo & Richardson 2018), as `Foreign` asks for it.
 
-Its ids are a model's ids (T5), or a model numbers the pieces otherwise: with one more for each and four fixed ids in
-front ("shifted": XLM-R, mBART, NLLB), or by a file that lists them (Marian, M2M100). What SentencePiece does not know
-may be in such a file all the same. No text spells a control token.
+Its ids are a model's ids (T5), or a model numbers the pieces otherwise: behind fixed ids (`Numbering`), or by a file
+that lists them (Marian, M2M100). What SentencePiece does not know may be in such a file all the same. No text spells a
+control token, but for Marian's codes of languages (">>fra<<"), which may begin a text.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from sentencepiece import SentencePieceProcessor
@@ -16,8 +18,16 @@ from sentencepiece import SentencePieceProcessor
 from .originals import MOST_IDS, Unfit
 from .pipeline import SPACE, Cut, Kind
 
-SHIFTED = ("<s>", "<pad>", "</s>", "<unk>")
-UNSHIFTED = ("<unk>", "<s>", "</s>")  # what such a model has at 0, 1, 2 itself
+Numbering = Literal["shifted", "camembert", "pegasus"]
+# The entries in front, and the first pieces of such a model, which they stand for ("shifted": XLM-R, mBART, NLLB).
+FRONTS: dict[Numbering, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "shifted": (("<s>", "<pad>", "</s>", "<unk>"), ("<unk>", "<s>", "</s>")),
+    "camembert": (("<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED"), ("<unk>",)),
+    "pegasus": (
+        ("<pad>", "</s>", "<mask_1>", "<mask_2>", *(f"<unk_{number}>" for number in range(2, 103))), ("<pad>", "</s>")
+    ),
+}  # fmt: skip
+CODE = re.compile(r">>.+<<")  # a language's, as Marian's lists of pieces name them
 # In the model's protocol buffer, of which later fields count: normalizer_spec { add_dummy_prefix: false }.
 NO_SPACE_IN_FRONT = b"\x1a\x02\x18\x00"
 
@@ -25,7 +35,8 @@ NO_SPACE_IN_FRONT = b"\x1a\x02\x18\x00"
 class Pieces:
     """What `model`, the content of a SentencePiece file, does to texts (which hold no surrogates).
 
-    `vocabulary` are ids by piece, `tags` more entries; neither they nor the ids in `reserved` are ever text.
+    `vocabulary` are ids by piece, `tags` more entries; neither they nor the ids in `reserved` are ever text. Where some
+    are codes of languages, what a text has up to its first "<<" is one if it begins with ">>".
     """
 
     kind: Kind = "unigram"
@@ -39,20 +50,24 @@ class Pieces:
         self,
         model: bytes,
         vocabulary: Mapping[str, int] | None = None,
-        shifted: bool = False,
+        numbering: Numbering | None = None,
         tags: Mapping[str, int] | None = None,
         reserved: Collection[int] = (),
     ) -> None:
         self.processor, self._model = _opened(model), model
-        self.vocabulary, self.shifted, self.tags = vocabulary, shifted, dict(tags or {})
+        self.vocabulary, self.tags = vocabulary, dict(tags or {})
+        self._coded = any(map(CODE.fullmatch, self.tags))
         self._reserved = frozenset((*reserved, *self.tags.values()))
         self.unknown = self.processor.unk_id()
         self._table: list[int] | None = None  # the model's ids by SentencePiece's
-        if shifted:
-            first = self._pieces[: len(UNSHIFTED)]
-            if tuple(first) != UNSHIFTED:
-                raise Unfit(f"its first pieces are {' '.join(first)}; those of a shifted one are {' '.join(UNSHIFTED)}")
-            self._table = [*map(SHIFTED.index, UNSHIFTED), *range(len(SHIFTED), len(self._pieces) + 1)]
+        self._front, meant = FRONTS[numbering] if numbering else ((), ())
+        self._behind = self._pieces[len(meant) :] if vocabulary is None else []
+        if numbering:
+            first = self._pieces[: len(meant)]
+            if tuple(first) != meant:
+                raise Unfit(f"its first pieces are {' '.join(first)}; those of a {numbering} one are {' '.join(meant)}")
+            last = len(self._front) + len(self._behind)
+            self._table = [*map(self._front.index, meant), *range(len(self._front), last)]
         elif vocabulary is not None:
             name = self._pieces[self.unknown]
             if name not in vocabulary:
@@ -72,7 +87,7 @@ class Pieces:
     def entries(self) -> list[str]:
         """The written form of each id; "" of one that has none."""
         named = self.tags if self.vocabulary is None else {**self.vocabulary, **self.tags}
-        found = [*SHIFTED, *self._pieces[3:]] if self.shifted else self._pieces if self.vocabulary is None else []
+        found = [*self._front, *self._behind]
         last = max([len(found) - 1, *named.values()])
         if last >= MOST_IDS:
             raise Unfit(f"its ids go up to {last:,}; at most {MOST_IDS:,} are read")
@@ -87,7 +102,7 @@ class Pieces:
         own = self.processor
         unsaid = (n for n in range(own.get_piece_size()) if own.is_control(n) or own.is_unknown(n) or own.is_unused(n))
         numbers = unsaid if self._table is None else (self._table[number] for number in unsaid)
-        return {number: self.entries[number] for number in numbers}
+        return {number: self.entries[number] for number in (*range(len(self._front)), *numbers)}
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
@@ -103,10 +118,19 @@ class Pieces:
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text."""
-        return self._mapped(self.processor.encode(text), text)
+        code, rest = self._parted(text)
+        ids = self._mapped(self.processor.encode(rest), rest)
+        return [self.tags.get(code, self.unknown), *ids] if code else ids
+
+    def _parted(self, text: str) -> tuple[str, str]:
+        """The code of a language that begins a text ("" without one), and what follows it."""
+        end = text.find("<<") + 2 if self._coded and text.startswith(">>") else 0
+        return (text[:end], text[end:]) if end > 2 else ("", text)
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text."""
+        if self._coded:
+            return list(map(self.encode, texts))
         found: list[list[int]] = self.processor.encode(list(texts))
         return found if self._table is None else list(map(self._mapped, found, texts))
 
@@ -157,6 +181,9 @@ class Pieces:
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """The first character and the end of each of a text's tokens."""
+        code, rest = self._parted(text)
+        if code:
+            return [(0, len(code)), *((a + len(code), b + len(code)) for a, b in self.offsets(rest))]
         places = list(_places(self.processor.encode(text, out_type="serialized_proto")))
         # Bytes to characters: byte b is of the character that as many leads are before or at.
         leads = np.frombuffer(text.encode(), np.uint8) & 0xC0 != 0x80

@@ -9,7 +9,7 @@ from typing import Any
 from ...model.plan import Plan, Tokens
 from ...text.tokenizer import Tokenizer
 from ..agreement import nearest
-from ..languages import language_tokens, spoken
+from ..languages import language_tokens, said_in, spoken
 from ..layout import Reading, Writing
 from ..rules import Tensors
 from ..settings import Settings
@@ -52,5 +52,7 @@ def tokenizers(folder: Path, config: Settings) -> dict[str, Tokenizer]:
 
 
 def extra_of(config: Settings, tokenizers: Mapping[str, Tokenizer]) -> dict[str, Any]:
-    """The source's language stands before its text; an answer begins with the target's."""
-    return spoken(config, tokenizers, place="first")
+    """The source's language stands before its text (in NLLB's first way behind it); an answer begins with the
+    target's."""
+    said = said_in(Path(config.where).parent / "tokenizer_config.json")
+    return spoken(config, tokenizers, place="last" if said.get("legacy_behaviour") is True else "first")

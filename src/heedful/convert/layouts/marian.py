@@ -11,8 +11,10 @@ import torch
 from msgspec import structs
 
 from ...model.plan import Plan
+from ...text.sentencepieces import CODE
 from ...text.tokenizer import Tokenizer
 from ..agreement import nearest
+from ..languages import target_codes
 from ..layout import Reading, Writing
 from ..rules import Tensors
 from ..settings import Settings
@@ -45,8 +47,17 @@ def _target_vocab(config: Settings) -> int | None:
 
 
 def tokenizers(folder: Path, config: Settings) -> dict[str, Tokenizer]:
-    """source.spm and target.spm under vocab.json (and target_vocab.json); answers begin with the padding's token."""
-    return read_sides(folder, config, {}, {})
+    """source.spm and target.spm under vocab.json (and target_vocab.json), which may name languages; or Pegasus's
+    spiece.model. Answers begin with the padding's token."""
+    if config.take("model_type", str) == "pegasus" and not (folder / "vocab.json").is_file():
+        return read_sides(folder, config, {"mapping": "pegasus"}, {"mapping": "pegasus"})
+    return read_sides(folder, config, {"tags": target_codes(folder)}, {})
+
+
+def extra_of(config: Settings, tokenizers: Mapping[str, Tokenizer]) -> dict[str, Any]:
+    """The languages of answers, the tokens of which may stand before a text."""
+    found = {name[2:-2]: name for name in tokenizers["source"].tags if CODE.fullmatch(name)}
+    return {"framing": {"targets": found}} if found else {}
 
 
 def writing(plan: Plan, extra: Mapping[str, Any]) -> Writing:

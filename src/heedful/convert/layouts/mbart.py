@@ -9,7 +9,7 @@ from typing import Any
 from ...model.plan import Plan
 from ...text.tokenizer import Tokenizer
 from ..agreement import nearest
-from ..languages import NAMED, language_tokens, spoken
+from ..languages import NAMED, language_tokens, said_in, spoken
 from ..layout import Reading, Writing
 from ..rules import Tensors
 from ..settings import Settings
@@ -48,5 +48,8 @@ def tokenizers(folder: Path, config: Settings) -> dict[str, Tokenizer]:
 def extra_of(config: Settings, tokenizers: Mapping[str, Tokenizer]) -> dict[str, Any]:
     """mBART puts the source's language behind its text, and answers begin from the target's; mBART-50, which knows more
     languages, puts it before the text, and answers begin with the target's."""
+    kind = said_in(Path(config.where).parent / "tokenizer_config.json").get("tokenizer_class")
     first = sum(1 for name in tokenizers["target"].tags if NAMED.fullmatch(name)) > OLD
+    if isinstance(kind, str) and kind.startswith("MBart"):
+        first = kind.startswith("MBart50")
     return spoken(config, tokenizers, place="first" if first else "last", begins=not first)

@@ -22,6 +22,7 @@ from . import bert
 PRE = "roberta-prelayernorm"
 CLASSES = {"roberta": "Roberta", "xlm-roberta": "XLMRoberta", "camembert": "Camembert", PRE: "RobertaPreLayerNorm"}
 KINDS = tuple(CLASSES)
+MAPPINGS = {"xlm-roberta": "shifted", "camembert": "camembert"}  # how their SentencePiece models are numbered
 POST = tuple(kind for kind in KINDS if kind != PRE)
 
 SIZES: Table = {**bert.SIZES, "vocab": ("vocab_size", 50265)}
@@ -81,8 +82,11 @@ def _stem(pre: bool) -> str:
 
 def tokenizers(folder: Path, config: Settings) -> dict[str, Tokenizer]:
     """Byte-level pairs (XLM-R, CamemBERT: SentencePiece) between <s> and </s>; two </s> between the texts of a pair."""
-    numbering = {} if config.tree["model_type"] == "roberta" else {"mapping": "shifted"}
-    return read_one(folder, config, between=2, **numbering)
+    roles: dict[str, Any] = {"between": 2}
+    mapping = MAPPINGS.get(config.take("model_type", str))
+    if mapping is not None and not (folder / "tokenizer.json").is_file():
+        roles |= {"mapping": mapping, "mask": "<mask>", "tags": ["<mask>"]}  # which follows the pieces
+    return read_one(folder, config, **roles)
 
 
 def writing(plan: Plan, extra: Mapping[str, Any]) -> Writing:

@@ -75,6 +75,10 @@ def complete(recipe: Recipe, root: Path | None = None) -> Recipe:
 def prepare(recipe: Recipe, folder: Path) -> list[str]:
     """Tokenizer, pictures and pairs in the run's data."""
     lines, tokenizer = keep_start(recipe, folder)
+    if task_of_start(recipe, folder) is not None:  # a place in every caption is its number's
+        recipe = msgspec.structs.replace(
+            recipe, data=msgspec.structs.replace(recipe.data, longest=recipe.data.longest - 1)
+        )
     return [*lines, *prepare_captioned(recipe, folder, tokenizer, sight_of_start(recipe, folder))]
 
 

@@ -1,7 +1,8 @@
 """What stands around a source as the model reads it, and what its answer begins with: languages, tasks, controls.
 
 A translator of ours with several target languages has their tags before its sources. Those of other libraries name both
-languages, each in its way; there a "tag" is a pair of them, "en-fr".
+languages, each in its way; there a "tag" is a pair of them, "en-fr". Marian's take the target's before a source, or
+nothing, as the text may name it itself (">>fra<< ...").
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Framing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `opens`: sources begin with the start; `forced` is the token that every answer begins with. `codes` are languages
     with the tokens that mean them; the source's stands `source` "first" or "last" in its row, and answers begin from
-    the target's (`begins`) or say it first.
+    the target's (`begins`) or say it first. `targets` are languages of answers with tokens that may stand first.
     """
 
     opens: bool = False
@@ -31,6 +32,15 @@ class Framing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     codes: dict[str, str] = {}
     source: Literal["first", "last"] = "first"
     begins: bool = False
+    targets: dict[str, str] = {}
+
+    def target(self, tag: str) -> str:
+        """The token of a target's language, by its code or as it is; UserError for another one."""
+        found = self.targets.get(tag, tag)
+        if found not in self.targets.values():
+            hint = nearest(tag, list(self.targets))
+            raise UserError(f"tag {tag!r} is not one of this model's target languages: {hint}")
+        return found
 
     def pair(self, tag: str | None) -> tuple[str, str]:
         """The tokens of both languages; UserError unless the tag is two known codes."""
@@ -88,6 +98,8 @@ def frame_of(
         before, after = ([read], []) if framing.source == "first" else ([], [read])
         start, answer = (said, ()) if framing.begins else (None, (said,))
         return Frame([*before, *doing], [source.end, *after], start, answer)
+    if framing.targets and tag is not None:
+        return Frame([*opening, source.tag(framing.target(tag)), *doing], [source.end], None, forced)
     if tag is None and tags:
         raise UserError(f"this model has several target languages; choose one as tag: {', '.join(tags)}")
     if tag is not None and not tags:
