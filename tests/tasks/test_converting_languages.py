@@ -11,11 +11,13 @@ import pytest
 import torch
 from foreign_examples import LINES, sentencepieces, write
 
+import heedful
 from heedful.convert.languages import NAMED
 from heedful.errors import UserError
 from heedful.text import foreign_files
 
 from . import theirs
+from .test_converting_on import trained
 from .theirs import FAIRSEQ, Theirs, logits, ours, same_answers, transformers
 
 TEXTS = ["The quick brown fox jumps.", "Playing, played and plays: the players", "Größe und Straße.", "x"]
@@ -122,3 +124,13 @@ def test_nllb_of_old_names_the_source_last(tmp_path: Path) -> None:
         assert ids[-1] == tokenizer.convert_tokens_to_ids("eng_Latn")
         assert translator.encode(text, tag) == ids
     same_answers(translator, made, TEXTS, tag, {"source": "eng_Latn", "first": "fra_Latn"})
+
+
+def test_training_on_with_a_target(tmp_path: Path) -> None:
+    start = theirs.converted(several(tmp_path / "marian").folder)
+    with pytest.raises(UserError, match="'fre' is not one"):
+        trained("translate", start, tmp_path, 'data.tags=["fre"]')
+    run = trained("translate", start, tmp_path, 'data.tags=["fra"]', "training.steps=2", name="french")
+    again = heedful.load(run)
+    assert again.encode("The dog", "fra")[0] == again.tokenizers["source"].tag(">>fra<<")
+    assert again.tags == ()

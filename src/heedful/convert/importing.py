@@ -115,8 +115,9 @@ def _edited(out: Path) -> str:
 def _next(reading: Reading, more: Mapping[str, Any], out: Path) -> str:
     """What to do with the model."""
     if reading.task is not None:
-        codes = list(more.get("framing", {}).get("codes", ()))
-        languages = f" --tag {'-'.join(codes[:2])}" if codes else ""
+        framing = more.get("framing", {})
+        tag = "-".join(list(framing.get("codes", ()))[:2]) or next(iter(framing.get("targets", ())), "")
+        languages = f" --tag {tag}" if tag else ""
         return f"{out}: run it with: heedful {reading.task} -m {out}{languages}"
     if [stream.name for stream in reading.plan.streams] == ["text"]:
         return f"{out}: has no head that a task of heedful uses; to train one: heedful train TASK --from {out}"

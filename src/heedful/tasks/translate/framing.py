@@ -34,6 +34,11 @@ class Framing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     begins: bool = False
     targets: dict[str, str] = {}
 
+    @property
+    def names_languages(self) -> bool:
+        """Whether tags are of the other library's languages."""
+        return bool(self.codes or self.targets)
+
     def target(self, tag: str) -> str:
         """The token of a target's language, by its code or as it is; UserError for another one."""
         found = self.targets.get(tag, tag)

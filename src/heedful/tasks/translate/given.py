@@ -99,6 +99,10 @@ def _check_tags(tags: tuple[str, ...], given: Given) -> None:
                 f"{given.folder}: its languages stand behind the source; such a model can be run, not trained"
             )
         return
+    if given.framing.targets:
+        for tag in tags:
+            given.framing.target(tag)
+        return
     for tag in tags:
         if tag not in given.tags:
             raise UserError(

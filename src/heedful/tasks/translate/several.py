@@ -77,6 +77,6 @@ def _load_one(path: Path) -> Translator:
     tags = tuple(dict.fromkeys(recipe.data.tags))
     framing = framing_of_start(opened.data) if recipe.training.start is not None else Framing()
     return Translator(
-        model, load_tokenizers(opened.data), () if framing.codes else tags, recipe.decoding, hardware.probe(),
+        model, load_tokenizers(opened.data), () if framing.names_languages else tags, recipe.decoding, hardware.probe(),
         task=recipe.data.prefix, framing=framing,
     )  # fmt: skip

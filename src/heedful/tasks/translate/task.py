@@ -164,7 +164,7 @@ class Translation:
         assert isinstance(model, Model)
         extra = {
             "task": "translate",
-            "tags": () if self.framing.codes else tuple(dict.fromkeys(self.recipe.data.tags)),
+            "tags": () if self.framing.names_languages else tuple(dict.fromkeys(self.recipe.data.tags)),
             **({"framing": msgspec.to_builtins(self.framing)} if self.framing != Framing() else {}),
             **self.came,
             "prefix": self.recipe.data.prefix,

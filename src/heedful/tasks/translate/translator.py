@@ -184,7 +184,7 @@ class Translator:
     @property
     def tagged(self) -> bool:
         """Whether a tag has to be chosen."""
-        return bool(self.tags or self.framing.codes)
+        return bool(self.tags) or self.framing.names_languages
 
     def _sentences(
         self, text: str, spans: Sequence[Span], protect: bool, split: Split, language: str
