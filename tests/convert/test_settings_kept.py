@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from heedful.convert.scratch import scratch
 from heedful.errors import UserError
 from heedful.model.files import read_config
 from heedful.model.model import load
+from heedful.show import show
 
 SIZES: dict[str, Any] = {
     "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 12,
@@ -185,3 +187,31 @@ def test_a_scratch_folder_goes_whatever_happens(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UserError, match="cannot be written"), scratch(tmp_path / "nowhere" / "out"):
         pass
+
+
+def test_what_has_no_end_is_not_read(tmp_path: Path) -> None:
+    for name in ("pipe", "device"):
+        (tmp_path / name).mkdir()
+    os.mkfifo(tmp_path / "pipe" / "config.json")
+    (tmp_path / "device" / "config.json").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        with pytest.raises(UserError, match="not a regular file"):
+            convert_in(tmp_path / name, tmp_path / "out")
+        with pytest.raises(UserError, match="not a regular file"):
+            show(str(tmp_path / name))
+
+
+def test_numbers_that_are_none_are_told(tmp_path: Path) -> None:
+    folder = bert(tmp_path / "in")
+    tensors = load_file(folder / "model.safetensors")
+    name = "bert.encoder.layer.0.output.dense.weight"
+    tensors[name][0, 0] = float("nan")
+    save_file(tensors, folder / "model.safetensors")
+    assert any("not finite" in line and name in line for line in convert_in(folder, tmp_path / "out"))
+
+
+def test_a_tokenizer_that_is_too_large_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = sentences(tmp_path / "in")
+    monkeypatch.setattr("heedful.text.foreign_files.LARGEST", 10)
+    with pytest.raises(UserError, match="larger than 10 bytes"):
+        convert_in(folder, tmp_path / "out")

@@ -24,7 +24,7 @@ def convert(
     quantization: Annotated[str | None, typer.Option(metavar="KIND", help="Of ctranslate2: int8, float16 ...")] = None,
 ) -> None:
     """Read the checkpoint of another library, or write a model for one."""
-    from ..errors import UserError
+    from ..errors import UserError, visible
     from ..tasks.converting import convert
 
     pair = None
@@ -34,4 +34,4 @@ def convert(
             raise UserError(f"--languages {languages}: two codes with a comma between: en,de")
         pair = (parts[0], parts[1])
     for line in convert(source, out, to, languages=pair, tag=tag, quantization=quantization):
-        print(line)
+        print(visible(line))

@@ -16,7 +16,8 @@ from ..errors import UserError, visible
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
-NO_NAMES = (errno.ENAMETOOLONG, errno.ELOOP)  # asking whether such a file is there fails already
+# Asking whether such a file is there fails already.
+NO_NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM)
 BROKEN_PIPE = 141  # 128 + SIGPIPE: whoever read our output has gone; say nothing
 
 

@@ -66,7 +66,7 @@ def write(
     name = f"translate-{source}_{target}-{VERSION.replace('.', '_')}"
     with scratch(out) as partial:
         (partial / name).mkdir(parents=True)
-        ctranslate2.write(folder, partial / name / "model", quantization, tag)
+        ctranslate2.write(folder, partial / name / "model", quantization, tag, texts=False)
         (partial / name / "sentencepiece.model").write_bytes(pieces)
         (partial / name / "metadata.json").write_text(json.dumps(_metadata(source, target), indent=1) + "\n", "utf-8")
         (partial / name / "README.md").write_bytes(_readme(folder, source, target))

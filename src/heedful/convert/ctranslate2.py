@@ -32,6 +32,7 @@ from ..model.positions import sinusoids
 from ..text.pipeline import control
 from ..text.tokenizer import Tokenizer
 from .scratch import scratch
+from .tokenizers import files_of
 
 Quantization = Literal["int8", "float16"]
 
@@ -64,11 +65,14 @@ class Words(msgspec.Struct):
     framing: dict[str, Any] = {}
 
 
-def write(folder: Path, out: Path, quantization: Quantization | None = None, tag: str | None = None) -> list[str]:
+def write(
+    folder: Path, out: Path, quantization: Quantization | None = None, tag: str | None = None, *, texts: bool = True
+) -> list[str]:
     """Write the model in a folder to the new folder `out`, whole or not at all; what there is to know, in lines.
 
-    With a `tag` (of a model with several target languages) CTranslate2 puts it in front of every source by itself.
-    UserError names all that it lacks, before anything is written.
+    CTranslate2 takes words, not texts; with `texts` the tokenizers lie beside the model. With a `tag` (of a model with
+    several target languages) it puts that in front of every source by itself. UserError names all that it lacks, before
+    anything is written.
     """
     specs = library()
     if quantization not in (None, *get_args(Quantization)):
@@ -85,6 +89,9 @@ def write(folder: Path, out: Path, quantization: Quantization | None = None, tag
     spec.optimize(quantization)
     with scratch(out) as partial:
         spec.save(str(partial))
+        for name, content in files_of(tokenizers, "end").items() if texts else ():
+            (partial / name).parent.mkdir(exist_ok=True)
+            (partial / name).write_bytes(content)
         partial.rename(out)
     return list(_told(out, model.plan, known, tokenizers["source"], tag))
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from ..data.gallery import PATCHES
@@ -85,7 +86,7 @@ def convert_in(path: Path, out: Path) -> list[str]:
     if any(embedding.tasks for embedding in texts):
         more["task_token"] = 0
     with scratch(out) as partial:
-        digest = _write(partial / "model.safetensors", found, pairs)
+        digest, odd = _write(partial / "model.safetensors", found, pairs)
         extra = {
             "task": reading.task, **reading.extra, **more, **_save(partial, tokenizers),
             "origin": {"layout": found.layout, "config": config.tree, "generation": config.generation},
@@ -99,6 +100,8 @@ def convert_in(path: Path, out: Path) -> list[str]:
         lines.append("there is no tokenizer in the folder, so texts cannot be read: add its files and convert again")
     else:
         lines.append(_next(reading, more, out))
+    if odd:
+        lines.append(f"{len(odd)} tensors hold numbers that are not finite, {odd[0]} first: the model says nothing")
     if dead := reading.rules.unread(found.weights):
         lines.append(f"{len(dead)} tensors are left out, as the original code never uses them: {dead[0]} first")
     if "task_token" in more:
@@ -135,8 +138,10 @@ def _unkept(config: Settings) -> list[str]:
     return [*lines, *([f"trained on from here, it has no {', '.join(dropped)}"] if dropped else [])]
 
 
-def _write(path: Path, found: Checkpoint, pairs: Mapping[str, Pair]) -> str:
-    """The parameters, in the order of the plan; each tensor of theirs is read once, in that order."""
+def _write(path: Path, found: Checkpoint, pairs: Mapping[str, Pair]) -> tuple[str, list[str]]:
+    """The parameters, in the order of the plan, each read once in that order; the file's hash, and the names of those
+    with numbers that are not finite."""
+    odd: list[str] = []
     shapes = found.plan.shapes()
     holder = {name: pair for pair in pairs.values() for name in pair.ours}
     kinds = {name: (found.weights.dtype(holder[name].theirs), shape) for name, shape in shapes.items()}
@@ -144,9 +149,13 @@ def _write(path: Path, found: Checkpoint, pairs: Mapping[str, Pair]) -> str:
     def tensors() -> Iterator[tuple[str, Tensor]]:
         for name in shapes:
             pair = holder[name]
-            yield from ((one, part) for one, part in pair.taken(found.weights[pair.theirs], shapes) if one == name)
+            for one, part in pair.taken(found.weights[pair.theirs], shapes):
+                if one == name:
+                    if not part.sum(dtype=torch.float32).isfinite() and not part.isfinite().all():
+                        odd.append(pair.theirs)
+                    yield one, part
 
-    return stream.write(path, kinds, tensors())
+    return stream.write(path, kinds, tensors()), odd
 
 
 def _save(folder: Path, tokenizers: Mapping[str, Tokenizer]) -> dict[str, Any]:

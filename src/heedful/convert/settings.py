@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..errors import UserError
-from ..model.files import LARGEST_CONFIG
+from ..model.files import content
 from ..model.presets import nearest
 
 T = TypeVar("T")
@@ -106,9 +106,7 @@ def read_settings(path: Path) -> Settings:
 
 def _object(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise UserError(f"{path}: larger than {LARGEST_CONFIG} bytes, so it is no model's config.json")
-        tree = msgspec.json.decode(path.read_bytes())
+        tree = msgspec.json.decode(content(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,26 @@ def write_config(folder: Path, plan: Plan, extra: dict[str, Any]) -> None:
     os.replace(temporary, folder / "config.json")
 
 
+def content(path: Path) -> bytes:
+    """Of a file of settings; OSError if it cannot be read, UserError for what is too large or no file of a disk: a pipe
+    would be waited for, and a device has no end."""
+    kind = path.stat()
+    if not stat.S_ISREG(kind.st_mode):
+        raise UserError(f"{path}: not a regular file")
+    with path.open("rb") as file:
+        found = file.read(LARGEST_CONFIG + 1)
+    if len(found) > LARGEST_CONFIG:
+        raise UserError(f"{path}: larger than {LARGEST_CONFIG} bytes, so it is no model's {path.name}")
+    return found
+
+
 def is_foreign(folder: Path) -> bool:
     """Whether a folder is a checkpoint of another library, as far as its files say."""
-    if (folder / "modules.json").is_file():  # of sentence-transformers
-        return True
     try:
-        with (folder / "config.json").open("rb") as file:
-            tree = msgspec.json.decode(file.read(LARGEST_CONFIG))
-    except (OSError, msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        if (folder / "modules.json").is_file():  # of sentence-transformers
+            return True
+        tree = msgspec.json.decode(content(folder / "config.json"))
+    except (OSError, UserError, msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return False
     return isinstance(tree, dict) and "plan" not in tree and any(key in tree for key in FOREIGN)
 
@@ -45,9 +58,7 @@ def read_config(folder: Path) -> tuple[Plan, dict[str, Any]]:
     """The plan and the other keys; UserError if it is missing, damaged, too new or too large."""
     path = folder / "config.json"
     try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise UserError(f"{path}: larger than {LARGEST_CONFIG} bytes, so it is no model's config.json")
-        tree = msgspec.json.decode(path.read_bytes())
+        tree = msgspec.json.decode(content(path))
     except FileNotFoundError:
         raise UserError(f"{folder}: no config.json, so this is not a model folder") from None
     except OSError as error:

@@ -34,9 +34,10 @@ def convert(
     takes a `quantization`. UserError names what cannot be read, or not be said in a layout; nothing is written then.
     """
     source, out = Path(source), Path(out)
+    to = "argos" if to is None and out.suffix == ".argosmodel" else to
     known = [OURS, *names(), *PROGRAMS]
     if to is not None and to not in known:
-        raise UserError(f"--to {to}: no layout is called so; {nearest(to, known)}")
+        raise UserError(f"--to {to}: no layout is called so; {nearest(to, known)} There are {', '.join(known)}")
     if out.exists():
         raise UserError(f"{out}: is there already; name a new one")
     if not source.is_dir():

@@ -100,8 +100,11 @@ def files_of(folder: Path) -> dict[str, bytes]:
     files = {}
     try:
         for path in sorted(folder.iterdir()):
-            if belongs(path.name) and path.is_file() and path.stat().st_size <= LARGEST:
-                files[path.name] = path.read_bytes()
+            if not belongs(path.name) or not path.is_file():
+                continue
+            if path.stat().st_size > LARGEST:
+                raise UserError(f"{path}: larger than {LARGEST:,} bytes; that is no file of a tokenizer")
+            files[path.name] = path.read_bytes()
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     return files

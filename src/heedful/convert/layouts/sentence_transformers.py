@@ -13,7 +13,7 @@ import msgspec
 from msgspec import structs
 
 from ...errors import UserError
-from ...model.files import LARGEST_CONFIG
+from ...model.files import content
 from ...model.plan import Head, Plan, Pool, Tokens
 from ...text.tokenizer import Tokenizer
 from ..agreement import agree
@@ -73,9 +73,7 @@ def opened(path: Path) -> tuple[Settings, Named, Reading]:
 
 def _modules(path: Path) -> list[Module]:
     try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise UserError(f"{path}: larger than {LARGEST_CONFIG} bytes, so it is no list of modules")
-        modules = msgspec.json.decode(path.read_bytes(), type=list[Module])
+        modules = msgspec.json.decode(content(path), type=list[Module])
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
