@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from convert.pickles import ask_here
 from safetensors.torch import load, save_file
 
+from convert.pickles import ask_here
 from heedful.convert import pickled
 from heedful.convert.weights import Weights
 from heedful.errors import UserError

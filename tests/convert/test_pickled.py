@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from convert.pickles import (
     FORMATS,
     NOTHING,
@@ -34,7 +35,6 @@ from convert.pickles import (
     tensor,
     text,
 )
-
 from heedful.convert import pickled
 from heedful.convert.weights import Weights
 from heedful.errors import UserError

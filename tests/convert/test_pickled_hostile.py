@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from convert.pickles import (
     FORMATS,
     NOTHING,
@@ -28,7 +29,6 @@ from convert.pickles import (
     tensor,
     text,
 )
-
 from heedful.convert import opcodes, pickled
 from heedful.convert.weights import Weights
 
