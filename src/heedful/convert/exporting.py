@@ -75,10 +75,6 @@ def convert_out(folder: Path, out: Path, tokenizers: Mapping[str, Tokenizer], na
     return lines
 
 
-def _is_causal(plan: Plan) -> bool:
-    return any(attend.mask == "causal" for _, _, block in plan.blocks() for attend in block.attends)
-
-
 def _answering(plan: Plan, extra: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, Any]:
     """Their generation_config.json of a translator that was trained here: how it decodes, as near as theirs can say."""
     decoding = extra.get("decoding")
@@ -96,7 +92,7 @@ def _words(plan: Plan, tokenizers: Mapping[str, Tokenizer]) -> dict[str, bytes]:
     """The files of tokenizers. What our models see around a text are both controls, the end of a source, or nothing."""
     embeddings = {stream.name: stream.embedding for stream in plan.streams}
     framed: Framed = "end" if "source" in embeddings else "both"
-    if list(embeddings) == ["text"] and _is_causal(plan):
+    if list(embeddings) == ["text"] and plan.is_causal:
         framed = "none"
     text = embeddings.get("text")
     fills = any(head.name == "masked_token" for head in plan.heads)
@@ -164,7 +160,7 @@ def reordered(tensor: Tensor, name: str, plan: Plan, orders: Mapping[str, Tensor
 def _layout(folder: Path, plan: Plan, extra: Mapping[str, Any]) -> str:
     """The layout that a model came from, or the first that can say its plan; UserError tells what the nearest lacks."""
     origin, nearest = extra.get("origin", {}).get("layout"), NEAREST.get(tuple(one.name for one in plan.streams), ())
-    if nearest == NEAREST["text",] and _is_causal(plan):
+    if nearest == NEAREST["text",] and plan.is_causal:
         nearest = ("gpt2",)
     elif any(head.name == sentence_transformers.HEAD for head in plan.heads):
         nearest = ("sentence_transformers",)

@@ -77,7 +77,7 @@ def convert_in(path: Path, out: Path) -> list[str]:
     read = layout(found.layout)
     tokenizers = read.tokenizers(path, config)
     more = read.extra_of(config, tokenizers) if hasattr(read, "extra_of") and tokenizers else {}
-    forced = {**config.tree, **config.generation}.get("forced_bos_token_id")
+    forced = config.answering.tree.get("forced_bos_token_id")
     if reading.task == "translate" and isinstance(forced, int) and tokenizers:
         more.setdefault("framing", {"forced": forced})
     if (pictures := reading.extra.get("pictures", {})).get("encoder") == PATCHES:
@@ -96,19 +96,25 @@ def convert_in(path: Path, out: Path) -> list[str]:
         copy_cards(path, partial)
         partial.rename(out)
     lines = [f"{path}: {found.layout}, {len(pairs)} tensors read"]
-    if texts and not tokenizers:
+    if odd:
+        lines.append(f"{len(odd)} tensors hold numbers that are not finite, {odd[0]} first: the model says nothing")
+    return [*lines, *_told(found, more, out, readable=bool(tokenizers or not texts))]
+
+
+def _told(found: Checkpoint, more: Mapping[str, Any], out: Path, readable: bool) -> list[str]:
+    """What there is to know of the new model; `readable`: it has a tokenizer, or needs none."""
+    lines, reading = [], found.reading
+    if not readable:
         lines.append("there is no tokenizer in the folder, so texts cannot be read: add its files and convert again")
     else:
         lines.append(_next(reading, more, out))
-    if odd:
-        lines.append(f"{len(odd)} tensors hold numbers that are not finite, {odd[0]} first: the model says nothing")
     if dead := reading.rules.unread(found.weights):
         lines.append(f"{len(dead)} tensors are left out, as the original code never uses them: {dead[0]} first")
     if "task_token" in more:
         lines.append(f"texts carry the number of a task: 0; for another one set task_token in {_edited(out)}")
     if reading.task == "ask":
         lines.append(f"its answers are known by their numbers only; to name them set answers in {_edited(out)}")
-    return [*lines, *reading.notes, *_unkept(config)]
+    return [*lines, *reading.notes, *_unkept(found.config)]
 
 
 def _edited(out: Path) -> str:
@@ -129,7 +135,7 @@ def _next(reading: Reading, more: Mapping[str, Any], out: Path) -> str:
 
 def _unkept(config: Settings) -> list[str]:
     """A line where theirs makes answers by rules that ours have not, one where it was trained in such a way."""
-    asked = {**config.tree, **config.generation}
+    asked = config.answering.tree
     kept = [f"{key} = {asked[key]}" for key, usual in RULES.items() if asked.get(key) not in (None, usual)]
     banned = asked.get("bad_words_ids")
     kept += [f"bad_words_ids = {banned}"] if banned not in (None, [], [[asked.get("pad_token_id")]]) else []

@@ -9,29 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..model.files import content
+from ..text.originals import SAYING, Unfit, extra
 from ..text.sentencepieces import CODE
 from ..text.tokenizer import Tokenizer
 from .settings import Settings
 
 # en_XX (mBART), eng_Latn (NLLB), __en__ (M2M100).
 NAMED = re.compile(r"[a-z]{2}_[A-Z]{2}|[a-z]{3}_[A-Z][a-z]{3}|__([a-z]{2,3})__")
-LISTS = ("additional_special_tokens", "extra_special_tokens", "language_codes")
 
 
 def language_tokens(folder: Path) -> list[str]:
     """The tokens of languages that special_tokens_map.json or tokenizer_config.json list, in the order of their ids."""
-    for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        tree = said_in(folder / name)
-        for key in LISTS:
-            entries = tree.get(key)
-            given = (
-                [one.get("content") if isinstance(one, dict) else one for one in entries or ()]
-                if isinstance(entries, list)
-                else []
-            )
-            if found := [one for one in given if isinstance(one, str) and NAMED.fullmatch(one)]:
-                return found
-    return []
+    files = {name: content(folder / name) for name in SAYING if (folder / name).is_file()}
+    try:
+        return [token.content for token in extra(files) if NAMED.fullmatch(token.content)]
+    except Unfit:
+        return []  # the tokenizer's reader says what is wrong with them
 
 
 def target_codes(folder: Path) -> list[str]:
@@ -42,7 +36,7 @@ def target_codes(folder: Path) -> list[str]:
 def said_in(path: Path) -> dict[str, Any]:
     """The object in a JSON file of a tokenizer; {} where there is none: its reader says what is wrong with it."""
     try:
-        tree = json.loads(path.read_bytes())
+        tree = json.loads(content(path)) if path.is_file() else {}
     except (OSError, ValueError, RecursionError):
         return {}
     return tree if isinstance(tree, dict) else {}
@@ -59,6 +53,6 @@ def spoken(
     if not codes:
         raise UserError(
             f"{Path(config.where).parent}: its tokenizer names no languages; list their tokens in "
-            f"special_tokens_map.json, as {LISTS[0]}"
+            "special_tokens_map.json, as additional_special_tokens"
         )
     return {"framing": {"codes": codes, "source": place, "begins": begins}}

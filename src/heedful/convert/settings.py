@@ -36,6 +36,12 @@ class Settings:
     def __init__(self, tree: Mapping[str, Any], where: str, generation: Mapping[str, Any] | None = None) -> None:
         self.tree, self.where, self.generation = dict(tree), where, dict(generation or {})
 
+    @property
+    def answering(self) -> Settings:
+        """What both files say of how answers are made; where they differ, generation_config.json counts."""
+        said = {key: value for key, value in self.generation.items() if value is not None}
+        return Settings({**self.tree, **said}, self.where)
+
     def __contains__(self, key: str) -> bool:
         return self.tree.get(key) is not None
 
@@ -59,7 +65,7 @@ class Settings:
         return value
 
     def share(self, key: str, default: float = 0.0) -> float:
-        """A dropout."""
+        """A dropout, or the epsilon of norms."""
         value = self.take(key, float, default)
         if not 0 <= value < 1:
             raise UserError(f"{self.where}: {key!r} is {value}; it is from 0 to below 1")

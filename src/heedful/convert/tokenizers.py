@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ..errors import UserError
 from ..text.foreign import Foreign
 from ..text.foreign_files import read
-from ..text.originals import LISTS
+from ..text.originals import LISTS, PIECES
 from ..text.pipeline import CONTROLS, MASK, SPACE, control
 from ..text.tokenizer import Tokenizer
 from .settings import GENERATION, Settings, written_json
@@ -36,8 +36,7 @@ def read_sides(
     are roles, as in `read_one`; the target's start is what answers begin from."""
     if not _has_one(folder):
         return {}
-    config = Settings({**config.tree, **config.generation, "eos_token_id": _end(config)}, config.where)
-    end = config.take("eos_token_id", int, 2)
+    end, config = _end(config), config.answering
     known = {"pad": config.take("pad_token_id", int, end), "end": end}
     sizes = {
         "source": config.size("vocab_size"),
@@ -48,19 +47,20 @@ def read_sides(
     return {side: read(folder, size=sizes[side], side=side, **given) for side, given in asked.items()}
 
 
-def _end(config: Settings) -> object:
-    """What both files say that answers end with; UserError for several tokens, of which we have one."""
-    found = [tree["eos_token_id"] for tree in (config.generation, config.tree) if tree.get("eos_token_id") is not None]
-    if found and isinstance(found[0], list) and len(found[0]) != 1:
-        where = f"{GENERATION} beside {config.where}" if config.generation else config.where
-        raise UserError(f"{where}: 'eos_token_id' is {found[0]}; one token ends an answer here: leave that one")
-    return (found[0][0] if isinstance(found[0], list) else found[0]) if found else None
+def _end(config: Settings) -> int:
+    """The token that answers end with; UserError for several of them."""
+    asked = config.answering
+    if not isinstance(asked.tree.get("eos_token_id"), list):
+        return asked.take("eos_token_id", int, 2)
+    ends = asked.take("eos_token_id", list[int])
+    if len(ends) != 1:
+        where = f"{GENERATION} beside {config.where}" if "eos_token_id" in config.generation else config.where
+        raise UserError(f"{where}: 'eos_token_id' is {ends}; one token ends an answer here: leave that one")
+    return ends[0]
 
 
 def _has_one(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in LISTS) or any(
-        path.suffix in (".spm", ".model") for path in folder.iterdir()
-    )
+    return any(path.name in LISTS or path.name.endswith(PIECES) for path in folder.iterdir())
 
 
 def files_of(

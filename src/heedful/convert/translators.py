@@ -121,7 +121,7 @@ def with_logit_bias(plan: Plan) -> Plan:
 
 def decoding_of(config: Settings) -> Mapping[str, Any]:
     """The keys of a translator's config.json: how theirs decodes (generation_config.json, or config.json of old)."""
-    asked = Settings({**config.tree, **config.generation}, config.where)
+    asked = config.answering
     positions = asked.take("max_position_embeddings", int, asked.take("n_positions", int, 512))
     return {
         "decoding": {

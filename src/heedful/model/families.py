@@ -48,7 +48,7 @@ def encoder_decoder(
     norm: Literal["layer", "rms"] = "layer",
     eps: float = 1e-5,
     positions: Positions = "sinusoidal",
-    sinusoid: Literal["interleaved", "halves"] = "interleaved",
+    sinusoid: Literal["interleaved", "halves", "fairseq"] = "interleaved",
     capacity: int = 1024,
     offset: int = 0,
     scaled: bool = True,

@@ -224,6 +224,11 @@ class Plan(Part, frozen=True):
         raise ValueError(f"the plan has no stream {name!r}; it has {', '.join(s.name for s in self.streams)}")
 
     @property
+    def is_causal(self) -> bool:
+        """Whether some stream is seen from the left only, as that of a decoder."""
+        return any(attend.mask == "causal" for _, _, block in self.blocks() for attend in block.attends)
+
+    @property
     def apart(self) -> int:
         """How many steps run before any stream reads another: until there, each can be encoded alone."""
         for number, step in enumerate(self.steps):

@@ -115,10 +115,9 @@ def planned(recipe: Recipe, vocab: int, start: Plan | None = None, **sizes: int)
 def _require_family(start: Plan, family: str) -> None:
     """UserError for a model to start from that reads in another way than the task's do."""
     streams = {stream.name for stream in start.streams}
-    causal = any(attend.mask == "causal" for _, _, block in start.blocks() for attend in block.attends)
-    found = "decoder" if causal else "encoder"
+    found = DECODER if start.is_causal else ENCODER
     if family in (DECODER, ENCODER) and (streams, found) != ({"text"}, family):
-        article, given = "a" if causal else "an", f"{found} of {' and '.join(sorted(streams))}"
+        article, given = "a" if start.is_causal else "an", f"{found} of {' and '.join(sorted(streams))}"
         raise UserError(f"training.start: the model is {article} {given}; this task trains {READS[family]}")
 
 

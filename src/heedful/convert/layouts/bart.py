@@ -37,7 +37,7 @@ def tokenizers(folder: Path, config: Settings) -> dict[str, Tokenizer]:
 
 def extra_of(config: Settings, tokenizers: Mapping[str, Tokenizer]) -> dict[str, Any]:
     """Texts begin with <s>, and so do answers where theirs force it."""
-    forced = {**config.tree, **config.generation}.get("forced_bos_token_id")
+    forced = config.answering.tree.get("forced_bos_token_id")
     return {"framing": {"opens": True, "forced": forced if isinstance(forced, int) else None}}
 
 
