@@ -139,12 +139,12 @@ def test_every_attention_map(found: Checkpoint) -> None:
 
 
 def test_states_after_each_co_attention(found: Checkpoint) -> None:
-    ours, keeper = loaded(found), Keeper(lambda address: address.endswith(".states"))
+    ours, keeper = loaded(found), Keeper(lambda address: address.endswith(".feedforward.after"))
     with torch.no_grad():
         ours.encode(inputs(), probe=keeper)
     for stream, theirs in STREAMS.items():
         for i, block in enumerate(blocks(found.plan, stream)[0]):
-            (states,) = keeper.seen[f"{stream}.{block}.states"]
+            (states,) = keeper.seen[f"{stream}.{block}.feedforward.after"]
             assert_close("ViLBERT: after co-attention", states, outputs()[f"after_co.{i}.{theirs}"][masks()[stream]])
 
 

@@ -37,8 +37,8 @@ class Scaled:
         self.factors = factors
 
     def wants(self, address: str) -> bool:
-        return address.removesuffix(".heads") in self.factors
+        return address.removesuffix(".mixed") in self.factors
 
     def see(self, address: str, value: Tensor, rows: Tensor | None = None) -> Tensor:
-        factors = self.factors[address.removesuffix(".heads")]
+        factors = self.factors[address.removesuffix(".mixed")]
         return value * factors.repeat_interleave(value.shape[1] // len(factors))

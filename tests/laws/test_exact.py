@@ -15,6 +15,7 @@ from heedful.model.cache import Cache
 from heedful.model.embeddings import Input, TokenInput
 from heedful.model.layout import Layout
 from heedful.model.model import Model, load
+from heedful.model.probe import ATTENTION, addresses
 
 from . import cases
 from .closeness import assert_all_close, assert_same_bits, gradients
@@ -113,7 +114,7 @@ def test_blind_queries(name: str, which: str, dtype: torch.dtype, monkeypatch: p
     made, model = cases.PLANS[name], cases.model_of(name, dtype)
     for given, empty, padded in blind_batches(made, dtype):
         weights = which == "explicit"
-        keeper = Keeper(lambda address, weights=weights: address.endswith((".heads", *([".weights"] * weights))))
+        keeper = Keeper(lambda address, weights=weights: address.endswith((".mixed", *([".weights"] * weights))))
         model.zero_grad()
         states, layouts = model.encode(given, probe=keeper)
         for stream, some in states.items():
@@ -122,14 +123,14 @@ def test_blind_queries(name: str, which: str, dtype: torch.dtype, monkeypatch: p
         for address, parameter in model.named_parameters():
             finite = parameter.grad is None or bool(torch.isfinite(parameter.grad).all())
             assert finite, f"the gradient of {address} is not finite"
-        for address, (heads, *_) in ((a, v) for a, v in keeper.seen.items() if a.endswith(".heads")):
+        for address, (heads, *_) in ((a, v) for a, v in keeper.seen.items() if a.endswith(".mixed")):
             querying, attended = address.split(".")[0], address.split(".")[2]
             rows = layouts[querying].row
             blind = torch.isin(rows, torch.tensor(empty.get(attended, []), dtype=rows.dtype))
             assert float(heads[blind].abs().sum()) == 0.0, f"{address} of a blind query is not 0"
             assert len(heads) == int(blind.sum()) or float(heads[~blind].abs().max()) > 0.0
             if weights and attended in empty and (padded or querying != attended):
-                by_row = keeper.weights(address.replace(".heads", ".weights"))
+                by_row = keeper.weights(address.replace(".mixed", ".weights"))
                 assert all(float(by_row[row].abs().sum()) == 0.0 for row in empty[attended])
 
 
@@ -143,7 +144,7 @@ def test_blind_decoding_steps(name: str, which: str, dtype: torch.dtype, monkeyp
     (stream,) = cases.decodable(made)
     for lengths in ([2, 0], [0, 0]):
         others = {s: some for s, some in cases.draw(made, lengths).items() if s != stream}
-        keeper = Keeper(lambda address: address.endswith(".heads"))
+        keeper = Keeper(lambda address: address.endswith(".mixed"))
         with torch.inference_mode():
             states, layouts = model.encode(cases.packed(others, dtype))
             cache = Cache(2)
@@ -200,9 +201,9 @@ def test_what_a_probe_hands_back_is_used(name: str) -> None:
     with torch.no_grad():
         plain = model.encode(given)[0]
         _, first, block = next(made.blocks())
-        stem = f"{first}.{block.attends[0].stream}"
-        points = [f"{stem}.{point}" for point in ("weights", "heads", "output")]
-        for address in (*points, f"{first}.feedforward.output", f"{first}.states"):
+        own = [one for one in addresses(made) if one.startswith(f"{first}.")]
+        assert len(own) >= len(ATTENTION)
+        for address in (f"{block.stream}.embedding.output", *own):
             silencer = Silencer(lambda asked, address=address: asked == address)
             edited = model.encode(given, probe=silencer)[0]
             assert list(silencer.seen) == [address]

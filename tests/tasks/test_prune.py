@@ -11,7 +11,7 @@ import pytest
 from heedful.config import parse_recipe
 from heedful.data.readers import read_parallel
 from heedful.errors import UserError
-from heedful.look.importance import importance, least_important
+from heedful.inside.importance import importance, least_important
 from heedful.model.pruning import attentions, without_heads
 from heedful.tasks.runs import train
 from heedful.tasks.translate import load

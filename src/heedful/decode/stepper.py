@@ -79,11 +79,11 @@ def stepper(
     layouts: Mapping[str, Layout],
     choices: Choices | None = None,
 ) -> Stepper:
-    """The fastest stepper that this model's plan allows."""
+    """The fastest stepper that this model's plan allows; one that a probe is felt by, where the model is watched."""
     from .lowered import LoweredStepper
     from .lowering import lowered
 
-    weights = lowered(model, head, choices)
+    weights = None if model.probe is not None else lowered(model, head, choices)
     if weights is None:
         return ModelStepper(model, head, rows, states, layouts)
     return LoweredStepper(model, head, weights, rows, states, layouts)

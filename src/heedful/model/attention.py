@@ -19,7 +19,7 @@ from .masks import Mask, additive
 from .norms import norm
 from .plan import Attend, Norm, attention_scale
 from .positions import relative_bias, rotate, rotation
-from .probe import Probe
+from .probe import Probe, see
 
 Turn = tuple[Tensor, Tensor]
 
@@ -247,21 +247,19 @@ class Attention(nn.Module):
         self, query: Tensor, key: Tensor, value: Tensor, group: Group, probe: Probe | None, address: str
     ) -> Tensor:
         drop = self.attend.dropout if self.training else 0.0
+        watch = None
+        if probe is not None:
+            watch = lambda point, seen: see(probe, address, point, seen, group.rows)
+            query, key, value = watch("query", query), watch("key", key), watch("value", value)
+            if not any(probe.wants(f"{address}.{point}") for point in ("scores", "weights")):
+                watch = None
         bias = group.bias_like(query)
-        see = None
-        if probe is not None and probe.wants(f"{address}.weights"):
-            see = lambda weights: probe.see(f"{address}.weights", weights, group.rows)
-        if see is None and kernels.choose(query.device, query.shape[2], key.shape[2]) == "fused":
+        if watch is None and kernels.choose(query.device, query.shape[2], key.shape[2]) == "fused":
             return kernels.fused(query, key, value, bias, group.blind, self.scale, drop)
-        return kernels.explicit(query, key, value, bias, group.blind, self.scale, drop, see)
+        return kernels.explicit(query, key, value, bias, group.blind, self.scale, drop, watch)
 
     def _leave(self, joined: Tensor, probe: Probe | None, address: str) -> Tensor:
-        if probe is not None and probe.wants(f"{address}.heads"):
-            joined = probe.see(f"{address}.heads", joined)
-        output: Tensor = self.output(joined)
-        if probe is not None and probe.wants(f"{address}.output"):
-            output = probe.see(f"{address}.output", output)
-        return output
+        return see(probe, address, "output", self.output(see(probe, address, "mixed", joined)))
 
 
 def split_names(name: str) -> tuple[str, ...]:

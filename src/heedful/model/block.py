@@ -12,7 +12,7 @@ from . import plan
 from .attention import Attention
 from .dropout import dropout
 from .feedforward import FeedForward
-from .probe import Probe
+from .probe import Probe, see
 
 
 class Attending(Protocol):
@@ -41,13 +41,15 @@ class Block(nn.Module):
     def forward(self, states: Tensor, attending: Attending, probe: Probe | None, address: str) -> Tensor:
         """states [tokens, width] -> [tokens, width]; `attending` knows what there is to attend to."""
         for attention in self.attentions:
-            attend = partial(attending, attention, here=f"{address}.{attention.attend.stream}")
-            states = self._residual(states, attend, attention.norm)
+            here = f"{address}.{attention.attend.stream}"
+            states = see(probe, here, "before", states)
+            states = self._residual(states, partial(attending, attention, here=here), attention.norm)
+            states = see(probe, here, "after", states)
         if self.feedforward is not None:
-            feed = partial(self._feed, probe=probe, address=address)
-            states = self._residual(states, feed, self.feedforward.norm)
-        if probe is not None and probe.wants(f"{address}.states"):
-            states = probe.see(f"{address}.states", states)
+            here = f"{address}.feedforward"
+            states = see(probe, here, "before", states)
+            states = self._residual(states, partial(self.feedforward, probe=probe, address=here), self.feedforward.norm)
+            states = see(probe, here, "after", states)
         return states
 
     def _residual(self, states: Tensor, layer: Callable[[Tensor], Tensor], normal: nn.Module) -> Tensor:
@@ -55,10 +57,3 @@ class Block(nn.Module):
         if self.pre:
             return states + dropout(layer(normal(states)), self.drop, self.training)
         return normal(states + dropout(layer(states), self.drop, self.training))  # type: ignore[no-any-return]
-
-    def _feed(self, states: Tensor, *, probe: Probe | None, address: str) -> Tensor:
-        assert self.feedforward is not None
-        output: Tensor = self.feedforward(states)
-        if probe is not None and probe.wants(f"{address}.feedforward.output"):
-            output = probe.see(f"{address}.feedforward.output", output)
-        return output

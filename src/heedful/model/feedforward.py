@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from . import plan
 from .norms import norm
+from .probe import Probe, see
 
 
 def gelu_quick(states: Tensor) -> Tensor:
@@ -39,7 +40,8 @@ class FeedForward(nn.Module):
         self.norm = norm(around, width)
         self.activation = ACTIVATIONS[sizes.activation]
 
-    def forward(self, states: Tensor) -> Tensor:
-        if self.gate is None:
-            return self.output(self.activation(self.inner(states)))  # type: ignore[no-any-return]
-        return self.output(self.activation(self.gate(states)) * self.inner(states))  # type: ignore[no-any-return]
+    def forward(self, states: Tensor, probe: Probe | None = None, address: str = "") -> Tensor:
+        """states [tokens, width] -> [tokens, width]."""
+        inner = self.inner(states)
+        inner = self.activation(inner) if self.gate is None else self.activation(self.gate(states)) * inner
+        return see(probe, address, "output", self.output(see(probe, address, "inner", inner)))

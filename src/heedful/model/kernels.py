@@ -30,14 +30,14 @@ def explicit(
     blind: Tensor | None,
     scale: float,
     drop: float,
-    see: Callable[[Tensor], Tensor] | None = None,
+    see: Callable[[str, Tensor], Tensor] | None = None,
 ) -> Tensor:
     """softmax(scale * query . key + bias) . value (Vaswani et al. 2017, equation 1).
 
     query [rows, heads, queries, w], key and value [rows, key heads, keys, w]; bias broadcasts to
     [rows, heads, queries, keys]; blind is True at queries that may see nothing, whose weights and output are zero.
-    Returns [rows, heads, queries, w]. `see` is shown the weights [rows, heads, queries, keys] before dropout, and what
-    it returns is used in their place.
+    Returns [rows, heads, queries, w]. `see` is shown "scores" and then "weights" [rows, heads, queries, keys], before
+    dropout, and what it returns is used in their place.
     """
     rows, heads, queries, width = query.shape
     shared = heads // key.shape[1]
@@ -50,12 +50,14 @@ def explicit(
     scores: Tensor = _Scores.apply(flat_query, flat_key, added, scale)
     if bias is not None and shared > 1:
         scores = (scores.view(rows, heads, queries, keys) + bias).view(batch, shared * queries, keys)
+    if see is not None:
+        scores = see("scores", scores.view(rows, heads, queries, keys)).reshape(scores.shape)
     exact = torch.promote_types(scores.dtype, torch.float32)
     weights = scores.to(exact).softmax(-1).to(scores.dtype)
     if blind is not None:
         weights = weights.view(rows, heads, queries, keys).masked_fill(blind, 0.0).view(weights.shape)
     if see is not None:
-        weights = see(weights.view(rows, heads, queries, keys)).reshape(weights.shape)
+        weights = see("weights", weights.view(rows, heads, queries, keys)).reshape(weights.shape)
     output = torch.bmm(dropout(weights, drop, drop > 0.0), flat_value)
     return output.view(rows, heads, queries, value.shape[3])
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from .layout import Layout
 from .masks import Mask
 from .norms import norm
 from .plan import FinalNorm, Plan
-from .probe import Probe
+from .probe import Probe, see
 
 
 class StreamModules(nn.Module):
@@ -49,6 +50,7 @@ class Model(nn.Module):
     def __init__(self, plan: Plan, seed: int | None = 0) -> None:
         super().__init__()
         self.plan = plan
+        self.probe: Probe | None = None
         self.streams: dict[str, StreamModules] = {}
         self.steps: list[list[tuple[str, Block]]] = [[] for _ in plan.steps]
         widths = {stream.name: stream.width for stream in plan.streams}
@@ -94,9 +96,16 @@ class Model(nn.Module):
             done = last or 0
         return {name: sums[name] for name in labels}
 
-    def _embedded(self, inputs: Mapping[str, Input]) -> tuple[dict[str, Layout], dict[str, Tensor]]:
+    def _embedded(
+        self, inputs: Mapping[str, Input], probe: Probe | None = None
+    ) -> tuple[dict[str, Layout], dict[str, Tensor]]:
         layouts = {name: given.layout for name, given in inputs.items()}
-        return layouts, {name: self.streams[name].embedding(given) for name, given in inputs.items()}
+        return layouts, {name: self.embedded(name, given, probe) for name, given in inputs.items()}
+
+    def embedded(self, stream: str, given: Input, probe: Probe | None = None) -> Tensor:
+        """A stream's first states [tokens, width]."""
+        states = self.streams[stream].embedding(given)
+        return see(probe or self.probe, f"{stream}.embedding", "output", states)
 
     def encode(
         self,
@@ -106,8 +115,8 @@ class Model(nn.Module):
         probe: Probe | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Layout]]:
         """Embed and walk the whole plan: states [tokens, width] and layouts, by stream."""
-        layouts, states = self._embedded(inputs)
-        return walk.run(self, states, layouts, masks=masks, probe=probe), layouts
+        layouts, states = self._embedded(inputs, probe)
+        return self.run(states, layouts, masks=masks, probe=probe), layouts
 
     def run(
         self,
@@ -120,7 +129,17 @@ class Model(nn.Module):
         last: int | None = None,
     ) -> dict[str, Tensor]:
         """Some or all steps over given states; see `run.run`."""
-        return walk.run(self, states, layouts, masks=masks, probe=probe, first=first, last=last)
+        return walk.run(self, states, layouts, masks=masks, probe=probe or self.probe, first=first, last=last)
+
+    @contextmanager
+    def watched(self, probe: Probe) -> Iterator[None]:
+        """All that runs inside meets this probe, unless it is given its own: training, tasks, decoding (step by step in
+        torch, as what a probe changes must be felt)."""
+        before, self.probe = self.probe, probe
+        try:
+            yield
+        finally:
+            self.probe = before
 
     def head_loss(
         self, name: str, states: Mapping[str, Tensor], layouts: Mapping[str, Layout], labels: Labels, smoothing: float
@@ -183,16 +202,16 @@ class Model(nn.Module):
         self, stream: str, prompt: TokenInput, states: Mapping[str, Tensor], layouts: Mapping[str, Layout], cache: Cache
     ) -> Tensor:
         """States [tokens, width] of a prompt, whose keys and values fill the empty cache; see `run.prefill`."""
-        embedded = self.streams[stream].embedding(prompt)
-        now, where = {**states, stream: embedded}, {**layouts, stream: prompt.layout}
-        return walk.prefill(self, stream, now, where, cache)
+        now, where = {**states, stream: self.embedded(stream, prompt)}, {**layouts, stream: prompt.layout}
+        return walk.prefill(self, stream, now, where, cache, self.probe)
 
     def step(self, stream: str, ids: Tensor, cache: Cache, probe: Probe | None = None) -> Tensor:
         """One decoding step: newest token ids [rows x slots] -> states [rows x slots, width]. The cache has grown."""
         positions = cache.position.repeat_interleave(cache.slots) if cache.slots > 1 else cache.position
         embedded = self.streams[stream].embedding
         assert isinstance(embedded, TokenEmbedding)
-        states = embedded.at(ids, positions, cache.longest)
+        probe = probe or self.probe
+        states = see(probe, f"{stream}.embedding", "output", embedded.at(ids, positions, cache.longest))
         return walk.step(self, stream, states, cache, probe)
 
     # ---- parameters -----------------------------------------------------------------------------------------------

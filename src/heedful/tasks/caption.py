@@ -20,8 +20,8 @@ from ..data.table import Table
 from ..decode.engine import decode
 from ..decode.options import Options
 from ..errors import UserError
-from ..look import render
-from ..look.render import Section
+from ..page import render
+from ..page.render import Section
 from ..measure.translation import Scorer, Scores
 from ..model.embeddings import TokenInput
 from ..model.heads import Labels

@@ -14,9 +14,9 @@ import msgspec
 
 from ..config import TASKS, write_toml
 from ..errors import UserError
-from ..look.card import Card, markdown
-from ..look.render import Section
-from ..look.report import Story, run_page
+from ..page.card import Card, markdown
+from ..page.render import Section
+from ..page.report import Story, run_page
 from ..model.hardware import cpu_description
 from ..model.model import Model
 from ..train.journal import read
@@ -33,7 +33,7 @@ class Told:
 
     `lead` is a sentence of the page; `what`, `use` and `limits` are the card's. `facts` and `scores` are rows of three
     (label, figure, note; metric, score, signature), measured on what `scored` says; `data` are rows of what was
-    learned from, `sources` the same in words. `dropped`, `lengths` are as in `look.report.Story`; `sections` are the
+    learned from, `sources` the same in words. `dropped`, `lengths` are as in `page.report.Story`; `sections` are the
     task's own.
     """
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from ..look import render
-from ..look.render import Section
+from ..page import render
+from ..page.render import Section
 
 Rows = Sequence[tuple[str, str, str]]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from ..data.pictures import Reference, read_picture
 from ..errors import UserError
-from ..look.photo import photo
-from ..look.render import Markup, markup
+from ..page.photo import photo
+from ..page.render import Markup, markup
 
 LONGEST_NAME = 40
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...look import render
-from ...look.render import Markup, Section
+from ...page import render
+from ...page.render import Markup, Section
 from .judging import Judged, best_with, mean, right_of
 
 WORST = 20

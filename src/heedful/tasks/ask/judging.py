@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from ...look import render
-from ...look.render import Section
+from ...page import render
+from ...page.render import Section
 from ..evaluated import Evaluated
 from ..thumbnails import full_names, thumbnails
 from .asker import Answered, Asker

@@ -10,8 +10,8 @@ import numpy as np
 
 from ...data.labelled import Example, read_examples
 from ...errors import UserError
-from ...look import classes
-from ...look.render import Section
+from ...page import classes
+from ...page.render import Section
 from ...measure import labels as measured
 from ...measure.labels import Bin, Rates
 from ...train.run import Run

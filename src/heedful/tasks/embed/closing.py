@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ...data.pairs import Pair, groups_of, read_pairs, read_parts
 from ...errors import UserError
-from ...look import render
-from ...look.render import Section
+from ...page import render
+from ...page.render import Section
 from ...measure.retrieval import KS, found_last, scores
 from ...train.run import Run
 from ..closing import Measured, Told, finished, kept_scores, leave, write_page

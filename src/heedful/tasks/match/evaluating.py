@@ -13,8 +13,8 @@ import torch
 
 from ...data.captioned import Captioned, read_captioned
 from ...data.gallery import unique
-from ...look import render
-from ...look.render import Section
+from ...page import render
+from ...page.render import Section
 from ...measure.retrieval import chance, first_right, retrieval
 from ...model.model import Model
 from ..evaluated import Evaluated

@@ -18,7 +18,7 @@ from ...data.gallery import NETWORKS, PATCHES, Gallery, Sight, found_all, look_a
 from ...data.pictures import SUFFIXES, Reference, load_array
 from ...data.readers import read_lines
 from ...errors import UserError
-from ...look.alignment import Weights
+from ...inside.alignment import Weights
 from ...model.embeddings import Input, TokenInput
 from ...model.heads import Head
 from ...model.layout import Layout
@@ -76,7 +76,7 @@ def encode(model: Model, stream: str, inputs: Sequence[Input]) -> Encoded:
     head = likeness_of(model)
     for given in inputs:
         layout = given.layout
-        begun = {stream: model.streams[stream].embedding(given)}
+        begun = {stream: model.embedded(stream, given)}
         now = model.run(begun, {stream: layout}, last=model.plan.apart)
         states.append(now[stream])
         lengths.append(layout.lengths)

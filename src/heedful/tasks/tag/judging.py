@@ -10,8 +10,8 @@ import numpy as np
 
 from ...data.tagged import Sentence, read_sentences
 from ...errors import UserError
-from ...look import classes
-from ...look.render import Section
+from ...page import classes
+from ...page.render import Section
 from ...measure import labels as measured
 from ...measure.entities import entities, entity_rates, to_bio
 from ...measure.labels import Rates

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...data.readers import read_lines, resolve
 from ...errors import UserError
-from ...look.evaluation import Report, report
+from ...page.evaluation import Report, report
 from ...measure.evaluation import evaluate, require_few
 from ...measure.metrics import Options
 from ...measure.translation import Scorer, check_lengths

@@ -13,7 +13,7 @@ import numpy as np
 from ...data.readers import Pair, read_parallel, resolve
 from ...decode.scoring import score
 from ...errors import UserError
-from ...look.importance import Batch, importance, least_important
+from ...inside.importance import Batch, importance, least_important
 from ...measure.translation import Scorer
 from ...model.files import read_config
 from ...model.model import Model
@@ -52,7 +52,7 @@ class _Pair(NamedTuple):
 def prune(model: Path, source: Path, target: Path, share: float, out: Path, tag: str | None = None) -> Iterator[str]:
     """Write the model without `share` of its heads to the folder `out`; yields lines that say what that changed.
 
-    Heads are judged by what `source` and `target` (sentences, line by line) lose without them (see `look.importance`).
+    Heads are judged by what `source` and `target` (sentences, line by line) lose without them (see `inside.importance`).
     The new folder is a model like any other; training goes on from it with `training.start`. UserError where a file
     cannot be used, or nothing can go.
     """

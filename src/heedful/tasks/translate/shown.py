@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from ...errors import visible
-from ...look.alignment import align, cross_attention, words_of
+from ...inside.alignment import align, cross_attention, words_of
 from .answers import Alternative, Answer, Piece
 from .translator import Translator
 

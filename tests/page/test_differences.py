@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heedful.look.differences import MOST_CHARACTERS, MOST_PIECES, mark, plain
-from heedful.look.render import escape
+from heedful.page.differences import MOST_CHARACTERS, MOST_PIECES, mark, plain
+from heedful.page.render import escape
 
 
 def test_marks_by_hand():

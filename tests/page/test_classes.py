@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from heedful.look.classes import calibration_section, confusion_section, errors_section, rates_section
-from heedful.look.render import page
+from heedful.page.classes import calibration_section, confusion_section, errors_section, rates_section
+from heedful.page.render import page
 from heedful.measure.labels import by_label, confusion, reliability
 
 

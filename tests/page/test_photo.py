@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from heedful.look import render
-from heedful.look.photo import MOST, photo, png
+from heedful.page import render
+from heedful.page.photo import MOST, photo, png
 
 
 def drawn(*shape: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from laws.cases import PLANS, Rows, draw, fresh_model, labels, length, packed
 from laws.looking import Scaled
 from torch.nn import functional
 
-from heedful.look.importance import importance, least_important
+from heedful.inside.importance import importance, least_important
 from heedful.model.heads import Labels
 from heedful.model.model import Model
 from heedful.model.plan import Plan

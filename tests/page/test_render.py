@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heedful.look.render import (
+from heedful.page.render import (
     Markup,
     Section,
     Series,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heedful.look.charts import bars_svg, interval_svg, signed
+from heedful.page.charts import bars_svg, interval_svg, signed
 
 GROUPS = [("1-5", "20"), ("6-10", "7")]
 

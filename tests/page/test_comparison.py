@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from measure.examples import references, spoiled
 
-from heedful.look.comparison import comparison_page
-from heedful.look.sentences import MOST_SENTENCES
+from heedful.page.comparison import comparison_page
+from heedful.page.sentences import MOST_SENTENCES
 from heedful.measure.evaluation import evaluate
 from heedful.measure.metrics import Options
 from heedful.measure.words import count_words

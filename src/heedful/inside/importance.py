@@ -54,11 +54,11 @@ class _Gates:
         self.seen: dict[str, tuple[Tensor, Tensor]] = {}
 
     def wants(self, address: str) -> bool:
-        return address.removesuffix(".heads") in self.attends
+        return address.removesuffix(".mixed") in self.attends
 
     def see(self, address: str, value: Tensor, rows: Tensor | None = None) -> Tensor:
         nudge = torch.zeros_like(value, requires_grad=True)
-        self.seen[address.removesuffix(".heads")] = value.detach(), nudge
+        self.seen[address.removesuffix(".mixed")] = value.detach(), nudge
         return value + nudge
 
     def units(self, address: str, gradient: Tensor) -> npt.NDArray[np.float64]:

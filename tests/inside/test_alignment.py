@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from heedful.look.alignment import Words, align, cross_attention, words_of
+from heedful.inside.alignment import Words, align, cross_attention, words_of
 from heedful.model.model import Model
 from heedful.model.presets import plan
 from heedful.text.pipeline import KINDS

@@ -5,7 +5,7 @@ import json
 from measure.examples import references, spoiled
 from rich.cells import cell_len
 
-from heedful.look.evaluation import report
+from heedful.page.evaluation import report
 from heedful.measure.evaluation import evaluate
 from heedful.measure.words import count_words
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from heedful.look.card import Card, markdown, plain
-from heedful.look.report import Story, run_page
+from heedful.page.card import Card, markdown, plain
+from heedful.page.report import Story, run_page
 
 PAYLOADS = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</title><b>", "\u202eevil", "a\x00b")
 
