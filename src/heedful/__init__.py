@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .model.plan import Plan
     from .model.presets import PRESETS, plan
     from .tasks.finding import load
+    from .tasks.looking import look
     from .tasks.translate import Translator
     from .text.tokenizer import Tokenizer
 
@@ -29,6 +30,7 @@ _HOMES = {
     "Translator": "heedful.tasks.translate",
     "UserError": "heedful.errors",
     "load": "heedful.tasks.finding",
+    "look": "heedful.tasks.looking",
     "plan": "heedful.model.presets",
     "read_recipe": "heedful.config",
 }
@@ -43,6 +45,7 @@ __all__ = [
     "UserError",
     "__version__",
     "load",
+    "look",
     "plan",
     "read_recipe",
 ]

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from laws.cases import PLANS, Rows, draw, fresh_model, labels, length, packed
-from laws.looking import Scaled
+from laws.cases import PLANS, Rows, draw, fresh_model, labels, length, noisy_model, packed, small_plan
+from laws.looking import Scaled, unread
 from torch.nn import functional
 
-from heedful.inside.importance import importance, least_important
+from heedful.inside.importance import ablation, importance, least_important
 from heedful.model.heads import Labels
 from heedful.model.model import Model
-from heedful.model.plan import Plan
+from heedful.model.plan import Head, Plan
 from heedful.model.pruning import attentions
 
 
@@ -72,3 +72,51 @@ def test_the_least_important_go_and_one_stays() -> None:
     assert least_important(scores, 0.0) == {"a": [0, 1, 2], "b": [0, 1], "c": [0, 1]}
     assert least_important(scores, 2 / 7) == {"a": [0, 2], "b": [0], "c": [0, 1]}
     assert least_important(scores, 1.0) == {"a": [0], "b": [0], "c": [0]}
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(PLANS) if not name.endswith(("-post", "-window"))])
+def test_ablation_is_what_the_loss_grows_by_where_a_unit_is_not_read(name: str) -> None:
+    """Its columns of the output matrix at 0; over two batches."""
+    made = PLANS[name]
+    model = fresh_model(name).train()
+    batches = [(packed(rows), labels(made, rows)) for rows in (draw(made, [4, 6]), draw(made, [3, 2, 5, 4]))]
+    found = ablation(model, batches)
+    assert model.training
+    model.eval()
+    plain, shared = mean_loss(model, batches), {tie.keep for tie in made.ties} | {tie.share for tie in made.ties}
+    for address, attend in attentions(made):
+        if address in shared:  # both would lose the unit
+            continue
+        width = attend.inner // attend.kv_heads
+        for unit in range(attend.kv_heads):
+            with unread(model, address, slice(unit * width, (unit + 1) * width)):
+                without = mean_loss(model, batches)
+            assert found[address][unit] == pytest.approx(without - plain, abs=2e-5)
+
+
+def mean_loss(model: Model, batches: list[Any]) -> float:
+    """In nats per label, by the model's own forward pass."""
+    with torch.no_grad():
+        sums = [one for inputs, wanted in batches for one in model(inputs, wanted).values()]
+    return sum(float(one.loss) for one in sums) / sum(one.count for one in sums)
+
+
+def test_ablation_of_heads_that_read_early() -> None:
+    """What comes after they have read changes nothing for them."""
+    made = small_plan("two-streams", picture_width=24)
+    likeness = Head(
+        name="likeness", streams=("text", "picture"), outputs=6, reads="mean", objective="contrast", before=made.apart
+    )
+    model, rows = noisy_model(made.with_heads(likeness)), draw(made, [4, 6, 3])
+    batches = [(packed(rows), {"likeness": Labels(torch.arange(3))})]
+    found, plain = ablation(model, batches), mean_loss(model, batches)
+    early = {f"{where}.{block.stream}" for step, where, block in made.blocks() if step < made.apart}
+    assert early
+    for address, attend in attentions(made):
+        if address not in early:
+            assert (found[address] == 0).all()
+            continue
+        with unread(model, address, slice(attend.inner // attend.kv_heads)):
+            without = mean_loss(model, batches)
+        assert found[address][0] == pytest.approx(without - plain, abs=2e-5)
+        assert found[address].any()

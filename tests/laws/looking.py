@@ -1,10 +1,13 @@
-"""A probe that keeps what it sees."""
+"""A probe that keeps what it sees, and two ways to do without heads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from torch import Tensor
+
+from heedful.model.model import Model
 
 
 class Keeper:
@@ -42,3 +45,15 @@ class Scaled:
     def see(self, address: str, value: Tensor, rows: Tensor | None = None) -> Tensor:
         factors = self.factors[address.removesuffix(".mixed")]
         return value * factors.repeat_interleave(value.shape[1] // len(factors))
+
+
+@contextmanager
+def unread(model: Model, address: str, columns: slice) -> Iterator[None]:
+    """Inside, nothing is read of some columns of what leaves an attention's heads: their weights are 0."""
+    weight = model.get_submodule(address).output.weight.data
+    kept = weight.clone()
+    weight[:, columns] = 0.0
+    try:
+        yield
+    finally:
+        weight.copy_(kept)

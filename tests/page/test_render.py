@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heedful.page.drawing import heat_map
 from heedful.page.render import (
     Markup,
     Section,
     Series,
-    attention_svg,
     bar,
     curve_svg,
     escape,
@@ -23,7 +23,6 @@ from heedful.page.render import (
     page,
     samples,
     side_by_side,
-    svg_file,
     table,
     tiles,
 )
@@ -44,10 +43,6 @@ def tree(svg):
     return ElementTree.fromstring(svg)
 
 
-def opacities(svg):
-    return [float(one.get("fill-opacity")) for one in tree(svg).iter("rect") if one.get("class") == "heat"]
-
-
 def test_escape_shows_what_would_hide():
     assert escape("a\u202eb\u2067c\u200b\x07") == "a⟨U+202E⟩b⟨U+2067⟩c⟨U+200B⟩⟨U+0007⟩"
     assert escape("\ud800") == "⟨U+D800⟩"
@@ -59,29 +54,6 @@ def test_escape_shows_what_would_hide():
 def test_escape_leaves_nothing_to_markup(text):
     assert not set(escape(text)) & set("<>\"'\x00\u202e")
     escape(text).encode()
-
-
-def test_attention_cells_hold_their_weights():
-    svg = attention_svg([[0.1, 0.9], [1.0, 0.0], [0.25, 0.75]], ["a", "b", "c"], ["x", "y"])
-    assert opacities(svg)[:6] == [0.1, 0.9, 1.0, 0.0, 0.25, 0.75]
-    titles = [title.text for title in tree(svg).iter("title")]
-    assert titles == ["a → x: 0.100", "a → y: 0.900", "b → x: 1.000", "b → y: 0.000", "c → x: 0.250", "c → y: 0.750"]
-    boxes = [one for one in tree(svg).iter("rect") if one.get("class") == "heat"][:6]
-    assert [float(box.get("x")) for box in boxes[:2]] == sorted(float(box.get("x")) for box in boxes[:2])
-    assert boxes[0].get("y") == boxes[1].get("y") != boxes[2].get("y")
-
-
-def test_attention_refuses_labels_that_do_not_fit():
-    with pytest.raises(ValueError, match=r"\[2 queries, 2 keys\]"):
-        attention_svg([[0.5, 0.5]], ["a", "b"], ["x", "y"])
-    with pytest.raises(ValueError, match=r"\[1 queries, 2 keys\]"):
-        attention_svg([[1.0]], ["a"], ["x", "y"])
-
-
-def test_attention_survives_odd_weights_and_labels():
-    svg = attention_svg([[math.nan, 2.0, -1.0]], ["x" * 500], HOSTILE[:3])
-    assert opacities(svg)[:3] == [0.0, 1.0, 0.0]
-    assert float(tree(svg).get("width")) < 700
 
 
 def lines(svg):
@@ -171,7 +143,7 @@ class Reader(HTMLParser):
 
 def whole_page():
     parts = (
-        side_by_side([figure(attention_svg([[1.0] * 8], ["q"], HOSTILE), h) for h in HOSTILE]),
+        side_by_side([figure(heat_map([[1.0] * 8], ["q"], HOSTILE), h) for h in HOSTILE]),
         table(HOSTILE, [HOSTILE]),
         samples([(h, h, h, h[::-1]) for h in HOSTILE]),
         table(["share"], [[bar(0.5)]], ["number"]),
@@ -220,6 +192,3 @@ def test_text_is_escaped_and_markup_is_not():
 
 def test_pure():
     assert whole_page() == whole_page()
-    picture = svg_file(attention_svg([[1.0]], ["a"], ["b"]))
-    assert tree(picture).tag == "{http://www.w3.org/2000/svg}svg"
-    assert "--heat" in picture

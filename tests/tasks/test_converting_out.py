@@ -196,7 +196,7 @@ def test_fill(options: dict[str, Any], kind: str, tmp_path: Path) -> None:
     for text in ("The quick [MASK] fox play[MASK].", "[MASK] over, [MASK]", "it is [MASK]."):
         written = text.replace(" [MASK]", "[MASK]").replace("[MASK]", again.tokenizer.mask_token)
         ids = again.tokenizer(written)["input_ids"]
-        prompt = filler._read(text, "[MASK]")
+        prompt = filler.read(text, "[MASK]")
         assert ids == [filler.tokenizer.start, *prompt.ids, filler.tokenizer.end] if "play[" not in text else True
         places = [place for place, token in enumerate(ids) if token == again.tokenizer.mask_token_id]
         chances = logits(again, [written])[0].softmax(-1)

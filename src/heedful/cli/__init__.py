@@ -32,6 +32,7 @@ COMMANDS = (
     "caption",
     "evaluate",
     "score",
+    "look",
     "report",
     "corpus",
     "prune",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..page import render
+from ..page import drawing, render
 from ..inside.alignment import align, cross_attention, words_of
 from ..train.distributed import cores
 from ..train.journal import read
@@ -145,7 +145,7 @@ def attention_picture(translator: Translator, one: Scored) -> render.Markup:
     written, read = words_of(tokenizer, [*target, tokenizer.end]), words_of(translator.tokenizers["source"], source)
     weights = align(list(layers.values())[-1].mean(0), written, read)
     tag, *words, _ = read.texts
-    return render.attention_svg(weights.tolist(), [*written.texts[:-1], "(end)"], [f"<{tag}>", *words, "(end)"])
+    return drawing.heat_map(weights.tolist(), [*written.texts[:-1], "(end)"], [f"<{tag}>", *words, "(end)"])
 
 
 def _samples(scored: Sequence[Scored]) -> render.Section:

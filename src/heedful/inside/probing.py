@@ -34,8 +34,11 @@ def _fits(address: str, patterns: tuple[str, ...]) -> bool:
 def matching(plan: Plan, patterns: Sequence[str]) -> list[str]:
     """The addresses of a plan that patterns name; UserError for a pattern that names none."""
     every = list(addresses(plan))
+    known, exact = set(every), set(patterns)
+    if exact <= known:
+        return [address for address in every if address in exact]
     for pattern in patterns:
-        if not any(fnmatchcase(address, pattern) for address in every):
+        if pattern not in known and not any(fnmatchcase(address, pattern) for address in every):
             like = get_close_matches(pattern, every, n=1, cutoff=0.0)[0]
             raise UserError(f"no address of this model fits {pattern!r}; the most like it is {like!r}")
     return [address for address in every if _fits(address, tuple(patterns))]
@@ -198,10 +201,12 @@ def capture(model: Model, inputs: Mapping[str, Input], patterns: Sequence[str], 
     found = matching(model.plan, patterns)
     kept = Capture(*found)
     training = model.training
-    model.eval()
+    if training:
+        model.eval()  # it goes through every module, which takes as long as a layer
     try:
         with torch.no_grad():
-            states, layouts = model.encode(inputs, probe=Together(*edits, kept))
+            states, layouts = model.encode(inputs, probe=Together(*edits, kept) if edits else kept)
     finally:
-        model.train(training)
+        if training:
+            model.train()
     return Seen(states, layouts, kept, [address for address in found if address in kept.seen])

@@ -73,6 +73,12 @@ class Kind:
     causal: bool
     layers: tuple[Layer, ...]
 
+    @property
+    def own(self) -> bool:
+        """Whether a stream attends to itself: query i is at the position of key i."""
+        stream, _, attended = self.name.partition(".")
+        return stream == attended
+
 
 @dataclass(frozen=True)
 class View:

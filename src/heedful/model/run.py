@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 States = dict[str, Tensor]
 
-# Blocks may be rounded up where nobody looks at them: training's, because torch's softmax takes several times as long
-# over fewer numbers than a vector holds, and all that oneDNN multiplies, which is then spared new sizes.
+# Blocks may be rounded up: training's, because torch's softmax takes several times as long over fewer numbers than a
+# vector holds, and all that oneDNN multiplies, which is then spared new sizes.
 ROUNDED = Sizes(least_keys=16)
 FEW = Sizes(multiple=8, least_keys=16)
 
@@ -76,7 +76,9 @@ def run(
     that an encoder can run alone. Blocks of one step read other streams as they were when the step began.
     """
     now = dict(states)
-    sizes = EXACT if probe is not None else _sizes(layouts, states, model.training)
+    sizes = _sizes(layouts, states, model.training)
+    if probe is not None and sizes is FEW:
+        sizes = EXACT  # filler would be seen; what is only rounded is padded a little more, so that no bit changes
     if sizes is not EXACT:
         now = {name: filled(part) for name, part in now.items()}
     pairings = Pairings(layouts, masks, one_group=False, sizes=sizes)

@@ -1,4 +1,4 @@
-"""Pictures and pages as strings: learning curves, attention maps, tables, and one self-contained HTML page.
+"""Pictures and pages as strings: learning curves, tables, and one self-contained HTML page.
 
 Every function is pure and takes plain text: it escapes what it is given. A page asks for nothing from outside, runs no
 script and says so in its content security policy.
@@ -46,17 +46,25 @@ class Section:
     parts: tuple[str, ...]
 
 
-def escape(text: str) -> str:
-    """Text safe inside HTML and SVG, quotes included. What is invisible or turns the writing direction is shown by its
-    number, so that a text cannot look like another: controls, bidi marks, other format characters, lone surrogates."""
+def visible(text: str) -> str:
+    """What is invisible or turns the writing direction shown by its number, so that a text cannot look like another:
+    controls, bidi marks, other format characters, lone surrogates, and the two that XML does not allow."""
+    if text.isascii() and text.isprintable():  # a picture may be a text of millions of characters
+        return text
     shown = []
     for character in text:
         joins = character in "\u200c\u200d"  # needed inside words and emoji
-        if character not in "\n\t" and not joins and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        hides = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") or character in "\ufffe\uffff"
+        if character not in "\n\t" and not joins and hides:
             shown.append(f"⟨U+{ord(character):04X}⟩")
         else:
             shown.append(character)
-    return html.escape("".join(shown), quote=True)
+    return "".join(shown)
+
+
+def escape(text: str) -> str:
+    """Text safe inside HTML and SVG, quotes included, and `visible`."""
+    return html.escape(visible(text), quote=True)
 
 
 def markup(text: str) -> Markup:
@@ -114,42 +122,6 @@ def curve_svg(
         path = _path([(across(x), up(y) if _shown(y, scale) else math.nan) for x, y in _thin(one.points)])
         out.append(f'<path {look} d="{path}"><title>{escape(one.name)}</title></path>')
     return Markup("".join([*out, *seen, "</svg>"]))
-
-
-def attention_svg(weights: Sequence[Sequence[float]], query_labels: Sequence[str], key_labels: Sequence[str]) -> Markup:
-    """A heat map [query, key]: queries (what is being written) down, keys (what is attended to) across.
-
-    The darker, the larger; a weight is between 0 and 1 and stands in each cell's hover text. ValueError if the sizes
-    do not fit the labels.
-    """
-    rows = [[float(weight) for weight in row] for row in weights]
-    if len(rows) != len(query_labels) or any(len(row) != len(key_labels) for row in rows):
-        raise ValueError(f"weights are not [{len(query_labels)} queries, {len(key_labels)} keys]")
-    cell = 34.0
-    left = 26 + 8.0 * max((len(short(label)) for label in query_labels), default=1)
-    top = 34 + 5.9 * max((len(short(label)) for label in key_labels), default=1)
-    slant = 6.5 * len(short(key_labels[-1])) if key_labels else 0.0  # the last label leans past the edge
-    width, height = left + cell * len(key_labels) + slant + 10, top + cell * len(query_labels) + 40
-    out = [open_svg(width, height, f"attention of {' '.join(query_labels)} to {' '.join(key_labels)}")]
-    for column, label in enumerate(key_labels):
-        x, y = left + cell * (column + 0.5), top - 10
-        out.append(f'<text class="word" transform="translate({x:.1f} {y:.1f}) rotate(-45)">{_label(label)}</text>')
-    for row, label in enumerate(query_labels):
-        y = top + cell * (row + 0.5) + 5
-        out.append(f'<text class="word" x="{left - 10:.1f}" y="{y:.1f}" text-anchor="end">{_label(label)}</text>')
-        for column, weight in enumerate(rows[row]):
-            shade = min(max(weight, 0.0), 1.0) if math.isfinite(weight) else 0.0
-            box = f'x="{left + cell * column + 1:.1f}" y="{top + cell * row + 1:.1f}" width="32" height="32" rx="5"'
-            title = f"{escape(label)} → {escape(key_labels[column])}: {weight:.3f}"
-            out.append(f'<g class="cell"><title>{title}</title><rect class="empty" {box}/>')
-            out.append(f'<rect class="heat" {box} fill-opacity="{shade:.3f}"/></g>')
-    y = height - 22
-    out.append(f'<text x="{left - 10:.1f}" y="{y + 12:.1f}" text-anchor="end">weight 0</text>')
-    for step in range(6):
-        box = f'x="{left + 1 + 22 * step:.1f}" y="{y:.1f}" width="20" height="14" rx="3"'
-        out.append(f'<rect class="empty" {box}/><rect class="heat" {box} fill-opacity="{step / 5:g}"/>')
-    out.append(f'<text x="{left + 138:.1f}" y="{y + 12:.1f}">1</text></svg>')
-    return Markup("".join(out))
 
 
 def bar(share: float, width: int = 120) -> Markup:
@@ -251,12 +223,6 @@ def page(
     )
 
 
-def svg_file(svg: Markup) -> str:
-    """A picture of this module as a file of its own, with its colours inside."""
-    start, rest = svg.split(">", 1)
-    return f'{start} xmlns="http://www.w3.org/2000/svg"><style>{COLOURS}{PICTURE}</style>{rest}\n'
-
-
 def open_svg(width: float, height: float, label: str) -> str:
     """The start tag of a picture; `label` says it to whoever cannot see it."""
     size = f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}"'
@@ -272,10 +238,6 @@ def _cell(cell: str, kind: str) -> str:
 def short(label: str) -> str:
     """A label of bounded length; hover text has the whole."""
     return label if len(label) <= 22 else label[:21] + "…"
-
-
-def _label(label: str) -> str:
-    return escape(short(label) or "·")
 
 
 def _shown(y: float, scale: str) -> bool:

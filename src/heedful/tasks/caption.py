@@ -18,7 +18,7 @@ from ..data.gallery import Gallery, Sight, found_all, look_at, open_gallery, sig
 from ..data.pictures import Reference
 from ..data.table import Table
 from ..decode.engine import decode
-from ..decode.options import Options
+from ..decode.options import Hypothesis, Options
 from ..errors import UserError
 from ..page import render
 from ..page.render import Section
@@ -137,18 +137,22 @@ class Captioner:
 
     def write(self, gallery: Gallery, numbers: Ids, beam: int | None = None) -> list[str]:
         """Captions of some pictures of a gallery."""
+        return [self.tokenizer.decode(found.ids) for found in self.hypotheses(gallery, numbers, beam)]
+
+    def hypotheses(self, gallery: Gallery, numbers: Ids, beam: int | None = None) -> list[Hypothesis]:
+        """The same as ids, with log-probabilities."""
         own = self.decoding
         options = Options(
             beam=own.beam if beam is None else beam, length_penalty=own.length_penalty, alpha=own.alpha,
             max_ratio=0.0, max_extra=max(1, own.max_extra), start=self.tokenizer.start,
-            end=self.tokenizer.end,
+            end=self.tokenizer.end, logprobs=True,
         )  # fmt: skip
         device = next(self.model.parameters()).device
         answers = decode(
             self.model, [[int(number)] for number in numbers], options,
             reader=lambda rows: gallery.input(np.array(rows)[:, 0], device),
         )  # fmt: skip
-        return [self.tokenizer.decode(found[0].ids) for found in answers]
+        return [found[0] for found in answers]
 
 
 def load(path: str | Path) -> Captioner:

@@ -25,15 +25,28 @@ from .evaluated import Evaluated
 
 def last_run(where: Path = Path(), task: str = "translate") -> Path:
     """The newest finished run of a task in a folder, or in its `runs`; UserError if there is none."""
-    found = [
-        config for pattern in ("*/model/config.json", "runs/*/model/config.json") for config in where.glob(pattern)
-        if (config.parent.parent / "run.json").is_file() and _task_of(config.parent) == task
-    ]  # fmt: skip
-    if not found:
+    found = _newest(where, (task,))
+    if found is None:
         raise UserError(
             f"no finished run of {task} in this folder; name one with -m RUN, or train one: heedful train {task}"
         )
-    return max(found, key=lambda config: (config.stat().st_mtime_ns, str(config))).parent.parent
+    return found
+
+
+def last_run_of_any(where: Path = Path()) -> Path:
+    """The newest finished run of whatever task; UserError if there is none."""
+    found = _newest(where, tuple(TASKS))
+    if found is None:
+        raise UserError("no finished run in this folder; name one with -m RUN, or train one: heedful train")
+    return found
+
+
+def _newest(where: Path, tasks: Sequence[str]) -> Path | None:
+    found = [
+        config for pattern in ("*/model/config.json", "runs/*/model/config.json") for config in where.glob(pattern)
+        if (config.parent.parent / "run.json").is_file() and _task_of(config.parent) in tasks
+    ]  # fmt: skip
+    return max(found, key=lambda config: (config.stat().st_mtime_ns, str(config))).parent.parent if found else None
 
 
 def _task_of(folder: Path) -> object:

@@ -39,10 +39,11 @@ class Settings(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Guess:
-    """What may stand at a mask, and how likely it is."""
+    """What may stand at a mask, how likely it is, and the entry of the vocabulary that says it."""
 
     text: str
     probability: float
+    token: int = -1
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,18 @@ class Filled:
     masks: tuple[tuple[Guess, ...], ...]
 
 
-class _Prompt(NamedTuple):
+class Prompt(NamedTuple):
+    """A text as ids, and the places of its masks."""
+
     parts: list[str]  # the text between the masks
     ids: list[int]
     places: list[int]
     begins: list[bool]  # whether what a mask hides begins a word
 
 
-class _Row(NamedTuple):
+class Row(NamedTuple):
+    """What the model reads at once, start and end included, and the places of the masks in it."""
+
     ids: list[int]
     places: list[int]
 
@@ -86,17 +91,17 @@ class Filler:
     def fill(self, text: str, best: int = 5, word: str = WORD) -> Filled:
         """The `best` guesses for each [MASK] of a text (or another `word` that says what is hidden; or as the tokenizer
         writes its mask)."""
-        if self._hidden(text, word) not in text:
+        if self.hidden(text, word) not in text:
             raise UserError(f"there is no {word} in the text; write it where a word is to be filled in")
         return self.fill_many([text], best, word)[0]
 
     def fill_many(self, texts: Sequence[str], best: int = 5, word: str = WORD) -> list[Filled]:
         """`fill` for many texts; one without a mask stays as it is."""
-        prompts = [self._read(text, self._hidden(text, word)) for text in texts]
-        answers = iter(self._answers([row for prompt in prompts for row in self._rows(prompt)]))
+        prompts = [self.read(text, self.hidden(text, word)) for text in texts]
+        answers = iter(self._answers([row for prompt in prompts for row in self.rows(prompt)]))
         found = []
         for prompt in prompts:
-            ways = [chances for _ in self._rows(prompt) for chances in next(answers)]
+            ways = [chances for _ in self.rows(prompt) for chances in next(answers)]
             guesses = [self._best(*one, best) for one in zip(ways, prompt.begins, strict=True)]
             said = [few[0].text for few in guesses]
             text = "".join(part + one for part, one in zip(prompt.parts, [*said, ""], strict=True))
@@ -118,7 +123,7 @@ class Filler:
         nll = -sum(float(chances[0, token].log()) for chances, token in zip(self._answers(rows), wanted, strict=True))
         return sums, nll, len(wanted)
 
-    def _alone(self, passages: Passages) -> tuple[list[_Row], list[int]]:
+    def _alone(self, passages: Passages) -> tuple[list[Row], list[int]]:
         """Rows with one token hidden, and those tokens."""
         lengths = passages.lengths("text") - 1  # of text: it counts an end token less
         ends = np.cumsum(lengths)
@@ -129,14 +134,15 @@ class Filler:
             at = int(place - (ends[number] - lengths[number])) + 1
             wanted.append(ids[at])
             ids[at] = self.mask
-            rows.append(_Row(ids, [at]))
+            rows.append(Row(ids, [at]))
         return rows, wanted
 
-    def _hidden(self, text: str, word: str) -> str:
+    def hidden(self, text: str, word: str = WORD) -> str:
+        """What of the text stands for a hidden word: `word`, or the mask as the tokenizer writes it."""
         own = self.tokenizer.pieces([self.mask])[0]  # "<mask>", where it is RoBERTa's
         return own if word == WORD and word not in text and own in text else word
 
-    def _read(self, text: str, word: str) -> _Prompt:
+    def read(self, text: str, word: str) -> Prompt:
         """Here alone the word becomes the mask's id."""
         if not word:
             raise UserError("the word that says what is hidden is empty")
@@ -154,23 +160,23 @@ class Filler:
                 places.append(len(ids))
                 begins.append(spaced)
                 ids.append(self.mask)
-        return _Prompt(parts, ids, places, begins)
+        return Prompt(parts, ids, places, begins)
 
-    def _rows(self, prompt: _Prompt) -> list[_Row]:
+    def rows(self, prompt: Prompt) -> list[Row]:
         """A row with all masks, or around each as much of a longer text as the model reads."""
         if not prompt.places:
             return []
         start, end = self.tokenizer.start, self.tokenizer.end
         if len(prompt.ids) <= self.room:
-            return [_Row([start, *prompt.ids, end], [place + 1 for place in prompt.places])]
+            return [Row([start, *prompt.ids, end], [place + 1 for place in prompt.places])]
         rows = []
         for place in prompt.places:
             first = min(max(0, place - self.room // 2), len(prompt.ids) - self.room)
             ids = [start, *prompt.ids[first : first + self.room], end]
-            rows.append(_Row(ids, [place - first + 1]))
+            rows.append(Row(ids, [place - first + 1]))
         return rows
 
-    def _answers(self, rows: Sequence[_Row]) -> Iterator[Tensor]:
+    def _answers(self, rows: Sequence[Row]) -> Iterator[Tensor]:
         """The probabilities [places, vocab] of each row."""
         for some in _chunks(rows):
             layout = Layout.packed(np.array([len(row.ids) for row in some], np.int64))
@@ -185,14 +191,14 @@ class Filler:
         chances = chances.masked_fill(~torch.from_numpy(self._fits[begins]), -1.0)
         found = chances.topk(min(best, int(self._fits[begins].sum())))
         return tuple(
-            Guess(self._texts[token].strip(" "), chance)
+            Guess(self._texts[token].strip(" "), chance, token)
             for chance, token in zip(found.values.tolist(), found.indices.tolist(), strict=True)
         )
 
 
-def _chunks(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
+def _chunks(rows: Sequence[Row]) -> Iterator[list[Row]]:
     """Rows in their order, a batch's tokens at a time."""
-    gathered: list[_Row] = []
+    gathered: list[Row] = []
     for row in rows:
         if gathered and sum(len(one.ids) for one in gathered) + len(row.ids) > AT_A_TIME:
             yield gathered

@@ -166,9 +166,7 @@ class Matcher:
         for number, text in enumerate(texts, 1):
             if not text.strip():
                 raise UserError(f"text {number} is empty; there is nothing to look for")
-        begin = [self.tokenizer.start] if self.task is None else [self.tokenizer.start, self.task]
-        ids = [row[: self.longest - 1 - len(begin)] for row in self.tokenizer.encode_many(texts)]
-        rows = [[*begin, *row, self.tokenizer.end] for row in ids]
+        rows = self.rows(texts)
         chunks = [rows[first : first + CHUNK] for first in range(0, len(rows), CHUNK)]
         inputs = [
             TokenInput(
@@ -178,6 +176,12 @@ class Matcher:
             for chunk in chunks
         ]
         return Side(list(texts), encode(self.model, "text", inputs))
+
+    def rows(self, texts: Sequence[str]) -> list[list[int]]:
+        """Captions as the ids that the model reads: between start and end, cut to `longest`."""
+        begin = [self.tokenizer.start] if self.task is None else [self.tokenizer.start, self.task]
+        ids = [row[: self.longest - 1 - len(begin)] for row in self.tokenizer.encode_many(texts)]
+        return [[*begin, *row, self.tokenizer.end] for row in ids]
 
     def pictures(self, names: Sequence[str], features: Path | None = None) -> Side:
         """Pictures read and encoded, to be compared with many captions; `features`: the file that has theirs."""

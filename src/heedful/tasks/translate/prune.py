@@ -6,19 +6,20 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ...data.readers import Pair, read_parallel, resolve
 from ...decode.scoring import score
 from ...errors import UserError
-from ...inside.importance import Batch, importance, least_important
+from ...inside.importance import Batch, importance
 from ...measure.translation import Scorer
 from ...model.files import read_config
 from ...model.model import Model
-from ...model.pruning import attentions, without_heads
+from ...model.pruning import attentions
 from ..finding import find
+from ..pruning import cut, pruned_since, require_share, told_heads
 from .partial import require_new
 from .shown import one_line
 from .task import batch_of, save_translator
@@ -52,12 +53,11 @@ class _Pair(NamedTuple):
 def prune(model: Path, source: Path, target: Path, share: float, out: Path, tag: str | None = None) -> Iterator[str]:
     """Write the model without `share` of its heads to the folder `out`; yields lines that say what that changed.
 
-    Heads are judged by what `source` and `target` (sentences, line by line) lose without them (see `inside.importance`).
+    Heads are judged by what `source` and `target` (sentences, line by line) lose without them (`inside.importance`).
     The new folder is a model like any other; training goes on from it with `training.start`. UserError where a file
     cannot be used, or nothing can go.
     """
-    if not 0.0 < share < 1.0:
-        raise UserError(f"the share of heads to remove is {share}; it is more than 0 and less than 1")
+    require_share(share)
     require_new(out)
     texts = [pair for pair in read_parallel(resolve(source), resolve(target)) if pair.source and pair.target]
     folder, translator = find(model), load(model)
@@ -67,18 +67,12 @@ def prune(model: Path, source: Path, target: Path, share: float, out: Path, tag:
     if not pairs:
         raise UserError(f"{source}: no pair of at most {longest} tokens a side to judge the heads by")
     before = _measured(translator, pairs, tag)
-    found = importance(translator.model, _batches(translator, pairs))
-    keep = least_important(found, share)
-    sizes = {address: attend.kv_heads for address, attend in attentions(translator.model.plan)}
-    keep = {address: units for address, units in keep.items() if len(units) < sizes[address]}
-    if not keep:
-        raise UserError(f"{model}: no head can go: every attention keeps one, and {share} of all is less than one")
-    try:
-        translator.model = translator.models = without_heads(translator.model, keep)
-    except ValueError as error:
-        raise UserError(f"{model}: {error}") from None
+    whole, found = translator.model, importance(translator.model, _batches(translator, pairs))
+    smaller, keep = cut(whole, found, share, model)
+    translator.model = translator.models = smaller
     _save(translator, folder, keep, out)
-    yield from _told(sizes, keep, before, _measured(translator, pairs, tag))
+    yield from told_heads(whole, keep)
+    yield from _told(before, _measured(translator, pairs, tag))
     yield f"written to {out}; to train it further: heedful train translate --from {out} ..."
 
 
@@ -113,11 +107,7 @@ def _measured(translator: Translator, pairs: Sequence[_Pair], tag: str | None) -
     )
 
 
-def _told(
-    sizes: Mapping[str, int], keep: Mapping[str, Sequence[int]], before: Measured, after: Measured
-) -> Iterator[str]:
-    for address, units in keep.items():
-        yield f"{address}: {len(units)} of {sizes[address]} heads stay: {', '.join(map(str, units))}"
+def _told(before: Measured, after: Measured) -> Iterator[str]:
     yield f"heads {before.heads} -> {after.heads}, parameters {before.parameters:,} -> {after.parameters:,}"
     yield f"loss {before.loss:.3f} -> {after.loss:.3f}"
     for name, value in before.scores.items():
@@ -128,19 +118,9 @@ def _told(
 def _save(translator: Translator, folder: Path, keep: Mapping[str, Sequence[int]], out: Path) -> None:
     """The new model: all that the old one's config.json says of the task, and which heads stay."""
     extra = {name: value for name, value in read_config(folder)[1].items() if name != "weights"}
-    earlier = extra.get("pruned")
-    pruned = _since(earlier if isinstance(earlier, dict) else {}, keep)
+    pruned = pruned_since(extra, keep)
     assert isinstance(translator.model, Model)
     try:
         save_translator(out, translator.model, extra | {"pruned": pruned}, translator.tokenizers)
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror}") from None
-
-
-def _since(earlier: Mapping[str, Any], keep: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """Which heads stay of the model that was trained, by the numbers that they had there."""
-    own = {}
-    for where, units in keep.items():
-        before = earlier.get(where)
-        own[where] = [before[unit] for unit in units] if before is not None and max(units) < len(before) else units
-    return {**earlier, **own}

@@ -105,7 +105,7 @@ class Writer:
         if isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in prompts):
             raise UserError("answer takes a list of texts: answer([prompt]); or see write(prompt)")
         wishes = self.wishes(**given)
-        read = [self._read(prompt) for prompt in prompts]
+        read = [self.read(prompt) for prompt in prompts]
         found = self.go_on([ids for ids, _ in read], wishes)
         return [
             [dataclasses.replace(one, prompt=prompt, text=one.text[spaced and one.text[:1] == " " :]) for one in some]
@@ -117,7 +117,7 @@ class Writer:
         wishes = self.wishes(**given)
         if wishes.samples > 1:
             raise UserError(f"{wishes.samples} samples cannot be shown as they grow; ask for one")
-        ids, spaced = self._read(prompt)
+        ids, spaced = self.read(prompt)
         text, shown = "", 0
         for text, last in self._growing(Strand(ids), wishes):
             if spaced and not shown and text:
@@ -188,7 +188,7 @@ class Writer:
         threads = torch.get_num_threads()  # the caller's to say
         return hardware.applied(msgspec.structs.replace(self.choices, threads=threads))
 
-    def _read(self, prompt: str) -> tuple[list[int], bool]:
+    def read(self, prompt: str) -> tuple[list[int], bool]:
         """The ids of a prompt, and whether a space was taken from its end: it belongs to the word that follows."""
         prompt = without_surrogates(prompt)
         spaced = self.tokenizer.kind != "characters" and prompt[-1:] == " " and not prompt[-2:-1].isspace()
