@@ -8,6 +8,10 @@ day, the month, the hour, a number or a name stands. Such a field counts as righ
 most attention (mean over its tokens, sum over those read) goes to the same field of the English phrase, among all its
 fields, other words and control tokens. Heads are chosen on phrases of the development split and judged on phrases of the
 test split, which share no value with those. All phrases are read with their true translation given.
+
+Beside them: heads chosen without the truth (the sharpest), the view "best" of `heedful look` (chosen on the very phrase,
+without the truth; where the model translates rightly), the same head numbers in an untrained model, and what one would
+get by keeping the English order.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +35,9 @@ from heedful.demo.draw import Draw, Split
 from heedful.demo.frames import FRAMES
 from heedful.demo.phrases import Date, Frame, Measure, Names, Number, Price, Relative, Span, Time
 from heedful.inside.alignment import cross_attention
+from heedful.model.model import Model
+from heedful.tasks.looking import look
+from heedful.tasks.looking.kinds import attentions_of
 from heedful.tasks.translate import Translator, load
 from heedful.text.tokenizer import Tokenizer
 
@@ -156,18 +163,25 @@ def read(translator: Translator, phrase: Phrase) -> Read | None:
     """One probed pass over a phrase; None for one that has no fields on both sides."""
     source, target = ("".join(text for _, text in side) for side in (phrase.source, phrase.target))
     own = translator.tokenizers["target"]
+    ids = translator.encode(source, phrase.language), [own.start, *own.encode(target)]
+    layers = cross_attention(translator.model, *ids)
+    return merged(translator, phrase, torch.cat(list(layers.values())).double().numpy())
+
+
+def merged(translator: Translator, phrase: Phrase, weights: np.ndarray) -> Read | None:
+    """Weights [heads, target tokens, source tokens] by fields and segments."""
+    source, target = ("".join(text for _, text in side) for side in (phrase.source, phrase.target))
+    own = translator.tokenizers["target"]
     asked, written = translator.encode(source, phrase.language), own.encode(target)
     keys = segments(translator.tokenizers["source"], asked, phrase.source)
     queries = segments(own, written, phrase.target)
     fields = [label for label in queries if label in keys and not label.startswith("(")]
     if not fields:
         return None
-    layers = cross_attention(translator.model, asked, [own.start, *written])
-    weights = torch.cat(list(layers.values())).double().numpy()
     by_key = np.stack([weights[:, :, tokens].sum(-1) for tokens in keys.values()], -1)
-    merged = np.stack([by_key[:, queries[label]].mean(1) for label in fields], 1)
+    means = np.stack([by_key[:, queries[label]].mean(1) for label in fields], 1)
     right = np.array([[key == label or _half(label, key) for key in keys] for label in fields])
-    return Read(phrase, merged, [re.sub(r"[ \d].*", "", label) for label in fields], right)
+    return Read(phrase, means, [re.sub(r"[ \d].*", "", label) for label in fields], right)
 
 
 def _half(label: str, key: str) -> bool:
@@ -200,32 +214,57 @@ def chosen(some: Sequence[Read], most: int = 4) -> tuple[list[int], list[int]]:
     return order, max((order[:count] for count in range(1, most + 1)), key=lambda own: shares(some, own)["every field"])
 
 
+def kept_order(some: Sequence[Phrase]) -> dict[str, float]:
+    """The share of fields that are right if the first is taken to be the first in English, and so on."""
+    hits: list[tuple[str, bool]] = []
+    for phrase in some:
+        english, other = ([label for label, _ in side if label] for side in (phrase.source, phrase.target))
+        shared = [label for label in english if label in other]
+        hits += [(label.split()[0], label == there) for there, label in zip(shared, _common(other, shared), strict=True)]
+    moved = [hit for label, hit in hits if label in MOVED]
+    return {"day and month": round(float(np.mean(moved)), 4), "every field": round(float(np.mean([hit for _, hit in hits])), 4)}
+
+
+def _common(labels: Sequence[str], known: Sequence[str]) -> list[str]:
+    return [label for label in labels if label in known]
+
+
+def shown(translator: Translator, phrase: Phrase) -> Read | None:
+    """What the view "best" of a look shows of a phrase; None where the translation is not the true one."""
+    source, target = ("".join(text for _, text in side) for side in (phrase.source, phrase.target))
+    record = look(translator, source, tag=phrase.language, lens=False, what_if=False).record
+    one = read(translator, phrase)
+    if one is None or record.answer != target:
+        return None
+    view = next(view for view in record.views if (view.kind, view.name) == ("target.source", "best"))
+    return merged(translator, phrase, view.weights[None].astype(np.float64))
+
+
 def judged(translator: Translator, seed: int, count: int) -> dict[str, Any]:
-    parts: Mapping[str, list[Read]] = {
-        split: [one for phrase in phrases(seed, split, count) if (one := read(translator, phrase)) is not None]
-        for split in ("dev", "test")  # type: ignore[misc]
-    }
-    dev, test = parts["dev"], parts["test"]
+    drawn = {split: list(phrases(seed, split, count)) for split in ("dev", "test")}  # type: ignore[arg-type]
+    dev, test = ([one for each in drawn[split] if (one := read(translator, each))] for split in ("dev", "test"))
     order, best = chosen(dev)
-    heads = translator.model.plan.steps[-1]  # only to fail early where the plan is none of a translator
-    assert heads is not None
-    every = list(range(len(dev[0].weights)))
-    layers = len([name for name, _ in translator.model.named_modules() if re.fullmatch(r"target\.\d+\.source", name)])
-    width = len(every) // max(layers, 1)
-    names = lambda some: [f"target.{head // width}.source, head {head % width}" for head in some]
+    sharpest = int(np.argmax(np.mean([one.weights.max(-1).mean(-1) for one in dev], axis=0)))
+    sizes = [(f"{where}.source", attend.heads) for where, attend in attentions_of(translator.model.plan)
+             if where.startswith("target") and attend.stream == "source"]  # fmt: skip
+    named = [f"{address}, head {head}" for address, heads in sizes for head in range(heads)]
+    every = list(range(len(named)))
     rows = {
-        "best heads": best,
-        "best head": order[:1],
-        "worst head": order[-1:],
-        "mean of the last layer": every[-width:],
-        "mean of all heads": every,
-    }
-    chance = np.mean([(one.right.sum(-1) / one.right.shape[1]).mean() for one in test])
+        "best heads": best, "best head": order[:1], "sharpest head": [sharpest], "worst head": order[-1:],
+        "mean of the last layer": every[-sizes[-1][1] :], "mean of all heads": every,
+    }  # fmt: skip
+    found = {name: {"heads": [named[head] for head in some], **shares(test, some)} for name, some in rows.items()}
+    few = [one for number, one in enumerate(drawn["test"]) if number % 3 == 0]
+    page = [one for each in few if (one := shown(translator, each)) is not None]
+    found["best of the page"] = {"heads": [], "phrases": f"{len(page)} of {len(few)}", **shares(page, [0])}
+    translator.model = translator.models = Model(translator.model.plan, seed=5).eval()
+    untrained = [one for each in drawn["test"] if (one := read(translator, each))]
+    found["untrained, the same heads"] = {"heads": [named[head] for head in best], **shares(untrained, best)}
+    found["the English order"] = {"heads": [], **kept_order(drawn["test"])}
     return {
-        "phrases": {split: len(some) for split, some in parts.items()},
-        "chosen on dev": {names([head])[0]: shares(dev, [head])["every field"] for head in order},
-        "a segment at random": round(float(chance), 4),
-        "rows": {name: {"heads": names(some), **shares(test, some)} for name, some in rows.items()},
+        "phrases": {"dev": len(dev), "test": len(test)},
+        "chosen on dev": {named[head]: shares(dev, [head])["every field"] for head in order},
+        "rows": found,
     }
 
 
@@ -239,7 +278,7 @@ def main() -> None:
     found = judged(load(given.run), given.seed, given.phrases)
     for name, row in found["rows"].items():
         print(f"{name:24} day and month {row['day and month']:.1%}, every field {row['every field']:.1%}", row["heads"])
-    print(found["rows"]["best heads"]["by field"])
+    print(found["rows"]["best heads"]["by field"], found["rows"]["best of the page"]["phrases"])
     print(write("alignment", found))
 
 

@@ -6,7 +6,8 @@ Scenes are drawn anew, with exactly one cell of the colour asked for, so that th
 those of training that name a colour once. A word "lights" the cell that has most of its weight, the row for the whole
 picture left out. A view is a head, the mean of a layer's heads or of all, or attention rollout; of words reading cells
 (text.picture: the word's row) or of cells reading words (picture.text: the word's column). The view is chosen on other
-scenes than it is judged on. Controls: a cell drawn at random among the filled ones, and the words "is", "a" and "shape".
+scenes than it is judged on; "without labels" is the head whose weights say most, by which words and cells are tied: the
+mutual information between who asks and what is looked at, all that ask being equally likely. Controls: a cell drawn at random among the filled ones, and the word "is".
 """
 
 from __future__ import annotations
@@ -129,6 +130,25 @@ def _line(name: str, size: int) -> Line:
     return Line(name, name, ("",) * size, ("",) * size, ids, (False,) * size)
 
 
+def information(weights: Array) -> float:
+    """How many bits it tells what is looked at to know who asks: weights [queries, keys], ends and wholes left out."""
+    shares = weights / np.maximum(weights.sum(-1, keepdims=True), 1e-12)
+    bits = lambda rows: -(rows * np.log2(np.maximum(rows, 1e-12))).sum(-1)
+    return float(bits(shares.mean(0)) - bits(shares).mean())
+
+
+def telling(found: dict[str, Array], some: list[Case]) -> dict[str, float]:
+    """The information of each head, the mean over cases. No label is looked at."""
+    sizes = [len(one.question.split()) for one in some]
+    told = {}
+    for name, weights in found.items():
+        if ", head " in name:
+            inner = [one[1 : 1 + size] for one, size in zip(weights, sizes, strict=True)]
+            turned = [one if _kind(name) == KINDS[0] else one.T for one in inner]
+            told[name] = round(float(np.mean([information(one) for one in turned])), 3)
+    return dict(sorted(told.items(), key=lambda pair: -pair[1]))
+
+
 def share(weights: Array, some: list[Case], words: list[int] | None = None) -> float:
     """How often the most weight of the word is on its cell; of other `words`, on the cell asked for all the same."""
     places = [one.word for one in some] if words is None else words
@@ -138,22 +158,19 @@ def share(weights: Array, some: list[Case], words: list[int] | None = None) -> f
 
 def judged(asker: Asker, questions: list[str], count: int) -> dict[str, Any]:
     first, second = cases(questions, count, seed=11), cases(questions, count, seed=12)
-    choosing = {name: share(weights, first) for name, weights in views(asker, first).items()}
+    looked = views(asker, first)
+    choosing, told = {name: share(weights, first) for name, weights in looked.items()}, telling(looked, first)
     order = sorted(choosing, key=lambda name: -choosing[name])
     found = views(asker, second)
     heads = [name for name in order if ", head " in name]
     rows: Mapping[str, str] = {
         "best view": order[0],
         "best head": heads[0],
+        "without labels": next(iter(told)),
         **{f"best head of {kind}": next(h for h in heads if _kind(h) == kind) for kind in KINDS[:2]},
         **{f"{kind}, {what}": f"{kind}, {what}" for kind in KINDS[:2] for what in ("mean of all heads", "rollout")},
     }
-    best = found[rows["best head"]]
-    others = {
-        word: share(best, [one for one in second if word in one.question.split()] or second,
-                    [1 + one.question.split().index(word) for one in second if word in one.question.split()])
-        for word in ("is",)
-    }  # fmt: skip
+    others = [1 + one.question.split().index("is") for one in second]
     return {
         "scenes": count,
         "questions": len(questions),
@@ -164,9 +181,10 @@ def judged(asker: Asker, questions: list[str], count: int) -> dict[str, Any]:
         },
         "controls": {
             "a filled cell at random": round(float(np.mean([1 / one.filled.sum() for one in second])), 4),
-            "the best head, other words": others,
+            'the best head, the word "is"': share(found[rows["best head"]], second, others),
         },
         "chosen": {name: choosing[name] for name in order},
+        "information in bits": told,
     }
 
 

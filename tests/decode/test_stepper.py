@@ -17,6 +17,7 @@ from heedful.model import products
 from heedful.model.embeddings import TokenInput
 from heedful.model.layout import Layout
 from heedful.model.model import Model
+from heedful.model.pruning import attentions, without_heads
 
 from .peers import continuer, sources, translator
 
@@ -125,6 +126,20 @@ def test_steps_equal_the_uncached_model(case: dict[str, Any]) -> None:
                 states, layouts = model.encode({"text": packed([text])})
                 close(model.logits("next_token", states, layouts)[-1], said)
             parents = torch.randint(2, (2, 2), generator=random)
+
+
+@pytest.mark.parametrize("case", [case for case in TRANSLATORS if case["positions"] != "alibi"], ids=name)
+@pytest.mark.parametrize(("rows", "slots"), [(1, 1), (1, 3), (3, 1), (3, 3)])
+@torch.inference_mode()
+def test_layers_that_differ_in_heads(case: dict[str, Any], rows: int, slots: int) -> None:
+    """A pruned model goes the same way."""
+    model = translator(seed=1, spread=2.0, **case)
+    own, other = (dict(attentions(model.plan))[f"target.{block}"] for block in ("1.target", "0.source"))
+    keep = {"target.1.target": [own.kv_heads - 1], "target.0.source": [*range(max(1, other.kv_heads - 1))]}
+    tied = case["positions"] == "buckets"  # layers that share their table keep the same heads
+    smaller = without_heads(model, {"target.0.source": keep["target.0.source"]} if tied else keep)
+    assert tied or other.kv_heads == 1 or smaller.plan != model.plan
+    walk(both(smaller, sources(rows, longest=5)), rows, slots, 23)
 
 
 @torch.inference_mode()

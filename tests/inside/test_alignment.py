@@ -158,6 +158,7 @@ def test_best_heads_without_are_those_that_give_most_to_what_all_attend_to():
 def test_best_heads_of_nothing():
     assert best_heads([]) == []
     assert best_heads([sentence()]) == []
+    assert best_heads([sentence([START])]) == best_heads([sentence([START])], 1, [set()]) == [(0, 0)]
     lines = {"target": line("target", "<e>"), "source": line("source", "a")}
     kind = Kind(
         "target.source", "", "target", "source", False, (Layer("target.0.source", np.ones((2, 1, 1), np.float32)),)

@@ -91,6 +91,10 @@ def test_controls_and_words_without_the_feature():
     # m is a; b may choose between a and c, c between a and b; a itself sees no other m.
     assert first.values["m"].share == pytest.approx((0.6 + 0.8) / 2)
     assert first.values["m"].even == pytest.approx((0.8 / 2 + 0.8 / 2) / 2)
+    ahead, back, far_back = (0.25 + 0.2) / 2, (0.6 + 0.0) / 2, 0.8
+    assert first.values["m"].placed == pytest.approx(
+        (0.8 * back / (back + ahead) + 0.8 * far_back / (far_back + back)) / 2
+    )
 
 
 def test_words_of_several_tokens():

@@ -138,6 +138,10 @@ def test_who_sees_nothing_stays_what_it_was():
     one, other = rollouts(kinds, lines)
     np.testing.assert_allclose(one.weights, [[1, 0], [0.25, 0.75]])
     np.testing.assert_allclose(other.weights, [[0, 0], [0, 1]])
+    # Who attends to one that saw nothing gets all of what that is.
+    layers = Layer("target.0.target", own), Layer("target.1.target", np.array([[[0, 0], [1, 0]]], np.float32))
+    (deeper,) = rollouts([replace(kinds[0], layers=layers)], lines)
+    np.testing.assert_allclose(deeper.weights, [[1, 0], [0.5 + 0.5 * 0.25, 0.5 * 0.75]])
 
 
 def test_nothing_gives_nothing():

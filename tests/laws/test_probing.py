@@ -309,11 +309,14 @@ def test_only_who_is_watched_decodes_step_by_step_in_torch(name: str) -> None:
     with torch.inference_mode():
         states, layouts = model.encode(writer.given) if writer.given else ({}, {})
         kinds.append(type(stepper(model, head, 1, states, layouts)))
-        with model.watched(Capture("no address")):
+        for watched in ("no address", "source.*"):
+            with model.watched(Capture(watched)):
+                kinds.append(type(stepper(model, head, 1, states, layouts)))
+        with model.watched(Capture(f"{writer.stream}.0.*.weights")):
             kinds.append(type(stepper(model, head, 1, states, layouts)))
         kinds.append(type(stepper(model, head, 1, states, layouts)))
     usual = LoweredStepper if name.startswith(tuple(cases.FAMILIES)) else ModelStepper
-    assert kinds == [usual, ModelStepper, usual]
+    assert kinds == [usual, usual, usual, ModelStepper, usual]
 
 
 @pytest.fixture

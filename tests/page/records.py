@@ -85,16 +85,17 @@ def changed_runs(said: Sequence[Said]) -> tuple[WhatIf, ...]:
     new = (said[0], Said("alte", -1.5), *said[2:])
     small = tuple(-0.01 * at for at in range(len(said)))
     large = tuple(-1.0 if at == 1 else 0.1 for at in range(len(said)))
+    no_change = (0.0,) * len(said)
     texts = [" ".join(one.text for one in some[:-1]) for some in (said, new)]
     return (
         WhatIf("head", ("target.0.source", 0), "layer 1, head 1 off", texts[0], -1.0, sum(small), tuple(said), small),
         WhatIf("word", ("source", 2), "without 'small'", texts[1], -1.6, sum(large), new, large),
-        WhatIf("head", ("target.1.source", 1), "layer 2, head 2 off", texts[0], -1.0, 0.0, tuple(said), (0.0,) * len(said)),
+        WhatIf("head", ("target.1.source", 1), "layer 2, head 2 off", texts[0], -1.0, 0.0, tuple(said), no_change),
     )  # fmt: skip
 
 
 def shapes(cells: int = 3, size: int = 30) -> Picture:
-    """A red square in the second row's last cell, a blue one in the first cell, on white; a token for the whole first."""
+    """A red square in the second row's last cell, a blue one in the first, on white; a token for the whole first."""
     pixels = np.full((size, size, 3), 255, np.uint8)
     side = size // cells
     pixels[side + 2 : 2 * side - 2, (cells - 1) * side + 2 : cells * side - 2] = RED
@@ -123,7 +124,9 @@ def seeing(words: Sequence[str] = ("<s>", "a", "red", "square", "</s>"), cells: 
     back[:, red, 2] += 0.7
     back[:, red, 3] -= 0.7
     kinds = tuple(
-        Kind(name, label, asks, read, False, (Layer(f"{asks}.0.{read}", random_weights(2, *last.shape[1:], seed=9)), Layer(f"{asks}.1.{read}", last)))
+        Kind(name, label, asks, read, False, (
+            Layer(f"{asks}.0.{read}", random_weights(2, *last.shape[1:], seed=9)), Layer(f"{asks}.1.{read}", last)
+        ))
         for name, label, asks, read, last in (
             ("text.picture", "text reads picture", "text", "picture", there),
             ("picture.text", "picture reads text", "picture", "text", back),
@@ -150,7 +153,9 @@ def writing(words: Sequence[str] = ("Once", "upon", "a", "time", "there")) -> Re
     text = line("text", "text", words)
     weights = [random_weights(2, len(words), len(words), seed=20 + layer, causal=True) for layer in range(2)]
     kinds = (
-        Kind("text.text", "text reads itself", "text", "text", True, tuple(Layer(f"text.{n}.text", w) for n, w in enumerate(weights))),
+        Kind("text.text", "text reads itself", "text", "text", True, tuple(
+            Layer(f"text.{number}.text", layer) for number, layer in enumerate(weights)
+        )),
     )  # fmt: skip
     rng = np.random.default_rng(30)
     guesses = tuple(

@@ -21,7 +21,16 @@ from . import records
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = [
-    *("</script><script>alert(1)</script>", '" onload="x', "'&lt;", "a\u202eb", "\ud800", "e\u0301", "👩\u200d🚀", "\x00"),
+    *(
+        "</script><script>alert(1)</script>",
+        '" onload="x',
+        "'&lt;",
+        "a\u202eb",
+        "\ud800",
+        "e\u0301",
+        "👩\u200d🚀",
+        "\x00",
+    ),
     *("]]><x/>", "</svg><img src=x onerror=alert(1)>", "</style>", "\ufffe", "\u2069\u2069x", "\n", "", " "),
 ]
 ELEMENTS = {"svg", "title", "desc", "style", "rect", "text", "g", "defs", "image", "use"}
@@ -68,7 +77,8 @@ def test_odd_weights_and_labels():
     text = heat_map([[math.nan, 2.0, -1.0]], ["x" * 500], HOSTILE[:3])
     assert heats(text)[:3] == [0.0, 1.0, 0.0]
     assert float(tree(text).get("width")) < 700
-    assert heat_map([], [], []) and heat_map([[]], ["a"], [])
+    assert heat_map([], [], [])
+    assert heat_map([[]], ["a"], [])
 
 
 def test_a_file_shows_the_best_heads_by_words():
@@ -140,7 +150,7 @@ def test_regions_are_called_by_their_place():
 
 def test_every_word_has_its_picture():
     root = tree(svg(records.seeing()))
-    tiles = [one for one in root.iter(f"{SVG}g")]
+    tiles = list(root.iter(f"{SVG}g"))
     labels = [[text.text for text in tile.iter(f"{SVG}text")] for tile in tiles]
     weights = records.seeing().kinds[0].layers[1].weights.mean(0)
     assert [label[0] for label in labels] == ["a", "red", "square"]
@@ -163,7 +173,7 @@ def test_nothing_in_a_record_becomes_markup():
     for text in (svg(record), svg(records.seeing(("<s>", *HOSTILE, "</s>")))):
         root = tree(text.encode("utf-8", "strict").decode())
         assert {one.tag.removeprefix(SVG) for one in root.iter()} <= ELEMENTS
-        names = {name for one in root.iter() for name in one.keys()}
+        names = {name for one in root.iter() for name in one.attrib}
         assert not [name for name in names if name.startswith("on")]
         links = [one.get("href") for one in root.iter() if one.get("href")]
         assert all(link == "#picture" or link.startswith("data:image/png;base64,") for link in links)

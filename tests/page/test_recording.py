@@ -16,7 +16,19 @@ from heedful.page.recording import FORMAT, as_json, from_json, load_npz, save_np
 
 from . import records
 
-HOSTILE = ["\ud800", "\x00", "</script>", '"', "\u2028", "\u202e", "日本語", "../../x", "a/b.npy", "é", "\U0001f469\u200d"]
+HOSTILE = [
+    "\ud800",
+    "\x00",
+    "</script>",
+    '"',
+    "\u2028",
+    "\u202e",
+    "日本語",
+    "../../x",
+    "a/b.npy",
+    "é",
+    "\U0001f469\u200d",
+]
 
 
 def assert_same(one, other, where="record"):

@@ -18,7 +18,19 @@ from heedful.page.terminal import picture
 from . import records
 
 HOSTILE = [
-    *("\x1b[31mred", "\x07", "\r\n", "a\u202eb", "\ud800", "\u2066x", "日本語" * 9, "e\u0301" * 40, "👩\u200d🚀", "שלום", "مرحبا!"),
+    *(
+        "\x1b[31mred",
+        "\x07",
+        "\r\n",
+        "a\u202eb",
+        "\ud800",
+        "\u2066x",
+        "日本語" * 9,
+        "e\u0301" * 40,
+        "👩\u200d🚀",
+        "שלום",
+        "مرحبا!",
+    ),
     *("", " ", "x" * 500, "\t", "\x9b31m", "\u2028", "z" + "\u0301" * 500),
 ]
 ESCAPE = re.compile(r"\x1b\[[\d;]*m")
@@ -100,7 +112,8 @@ def test_a_label_comes_with_what_it_rests_on():
     lines = picture(records.classifying(), 60, False).split("\n")
     assert lines[2] == "→ good"
     good, bad = (next(line for line in lines if line.startswith(name)) for name in ("good ", "bad "))
-    assert good.endswith(" 0.96") and bad.endswith(" 0.04")
+    assert good.endswith(" 0.96")
+    assert bad.endswith(" 0.04")
     assert good.count("█") == round(8 * 24 * 0.96) // 8
     start = lines.index("what the answer rests on")
     told = [(line.split()[0], float(line.split()[-1])) for line in lines[start + 1 :]]

@@ -30,7 +30,6 @@ def prune(
     ] = None,
 ) -> None:
     """Remove the attention heads that matter least (Michel et al. 2019): a smaller, faster model."""
-    from ..data.readers import resolve
     from ..tasks.finding import task_of
     from ..tasks.looking.examples import Files
     from ..tasks.pruning import prune
@@ -39,11 +38,11 @@ def prune(
     if task_of(model) == "translate":
         if files or source is None or target is None:
             raise UserError(f"{model}: a translator; judge its heads by --source FILE --target FILE")
-        lines = prune_translator(model, resolve(source, data), resolve(target, data), share, output, tag)
+        lines = prune_translator(model, source, target, share, output, tag, data)
     else:
         if not files or source is not None or target is not None:
             raise UserError(f"{model}: judge its heads by examples: heedful prune -m RUN -o FOLDER FILE")
-        given = Files([resolve(file, data) for file in files], examples, features=features, root=data)
+        given = Files(files, examples, features=features, root=data)
         lines = prune(model, given, share, output)
     for line in lines:
         print(line)

@@ -6,7 +6,7 @@ made, once for every number of rows and slots. The laws hold it equal to `Model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -27,10 +27,11 @@ from .lowering import Lowered
 
 
 class Store:
-    """Keys and values of all layers' own streams: [layers, 2, rows, key heads, room, width]."""
+    """Keys and values of all layers' own streams, layer after layer in one block: [2 x rows x key heads of all layers,
+    room, width]. A pruned model's layers differ in heads."""
 
-    def __init__(self, layers: int, key_heads: int, width: int) -> None:
-        self.shape = (layers, key_heads, width)
+    def __init__(self, key_heads: Sequence[int], width: int) -> None:
+        self.heads, self.width = list(key_heads), width
         self.kept: Tensor | None = None
         self.key: list[Tensor] = []  # per layer, turned: [rows x key heads, width, cells]
         self.value: list[Tensor] = []  # [rows x key heads, cells, width]
@@ -38,21 +39,28 @@ class Store:
 
     def grow(self, rows: int, slots: int, cells: int) -> None:
         """Room for this step's, and the views that every layer will ask for, made at one go."""
-        layers, heads, width = self.shape
-        if self.kept is None or self.kept.shape[4] < cells:
-            larger = torch.empty(layers, 2, rows, heads, max(24 * slots, 2 * cells), width)
+        if self.kept is None or self.kept.shape[1] < cells:
+            larger = torch.empty(2 * rows * sum(self.heads), max(24 * slots, 2 * cells), self.width)
             if self.kept is not None:
-                larger[:, :, :, :, : cells - slots] = self.kept[:, :, :, :, : cells - slots]
+                larger[:, : cells - slots] = self.kept[:, : cells - slots]
             self.kept = larger
-        self.new = list(self.kept.narrow(4, cells - slots, slots).unbind(0))
-        seen = self.kept.view(2 * layers, rows * heads, self.kept.shape[4], width).narrow(2, 0, cells)
-        self.value = list(seen[1::2].unbind(0))
-        self.key = list(seen[0::2].transpose(2, 3).unbind(0))
+        new = self.kept.narrow(1, cells - slots, slots)
+        self.new = [
+            part.view(2, rows, heads, slots, self.width)
+            for part, heads in zip(new.split([2 * rows * heads for heads in self.heads]), self.heads, strict=True)
+        ]
+        sizes = [rows * heads for heads in self.heads for _ in range(2)]
+        seen = self.kept.narrow(1, 0, cells)
+        self.value = list(seen.split(sizes)[1::2])
+        self.key = list(seen.transpose(1, 2).split(sizes)[0::2])
 
     def keep(self, rows: Tensor, cells: int) -> None:
         """Only these rows go on, with some of the room that there was after `cells`."""
-        if self.kept is not None:
-            self.kept = self.kept[:, :, :, :, : cells + cells // 2].index_select(2, rows)
+        if self.kept is None:
+            return
+        every = torch.arange(len(self.kept)).split([len(self.kept) // sum(self.heads) * heads for heads in self.heads])
+        stay = [own.view(2, -1, heads)[:, rows].flatten() for own, heads in zip(every, self.heads, strict=True)]
+        self.kept = self.kept[:, : cells + cells // 2].index_select(0, torch.cat(stay))
 
 
 class LoweredStepper:
@@ -76,8 +84,8 @@ class LoweredStepper:
             for attention in block.attentions
             if attention.own
         ]
-        attend = self.own[0][1].attend
-        self.store = Store(len(self.own), attend.kv_heads, attend.head_width)
+        attends = [attention.attend for _, attention in self.own]
+        self.store = Store([attend.kv_heads for attend in attends], attends[0].head_width)
         model.settle(self.stream, states, layouts, self.cache)
         self.actions: list[Action] = []
         self._biases: dict[object, Tensor | None] = {}

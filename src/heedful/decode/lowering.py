@@ -72,11 +72,11 @@ def _supported(model: Model, head: Head) -> bool:
     attends = [attend for block in blocks for attend in block.attends]
     own = [attend for attend in attends if attend.stream == stream]
     others = [attend for attend in attends if attend.stream != stream]
-    shapes = {(attend.kv_heads, attend.head_width) for attend in own}
+    widths = {attend.head_width for attend in own}
     mine = [step for step in model.plan.steps if stream in _streams(step)]
     return (
         head.transform is None
-        and len(shapes) == 1
+        and len(widths) == 1
         and all(block.attends and block.norm.kind in ("layer", "rms") for block in blocks)
         and all(block.feedforward is None or block.feedforward.activation in ACTIVATIONS for block in blocks)
         and all(a.mask in ("open", "causal") and a.positions in POSITIONS for a in own)

@@ -18,6 +18,7 @@ from ..model.hardware import Choices
 from ..model.layout import Layout
 from ..model.model import Model
 from ..model.plan import Head
+from ..model.probe import addresses
 
 
 class Stepper(Protocol):
@@ -79,11 +80,20 @@ def stepper(
     layouts: Mapping[str, Layout],
     choices: Choices | None = None,
 ) -> Stepper:
-    """The fastest stepper that this model's plan allows; one that a probe is felt by, where the model is watched."""
+    """The fastest stepper that this model's plan allows; one that a probe is felt by, where it watches what is
+    decoded."""
     from .lowered import LoweredStepper
     from .lowering import lowered
 
-    weights = None if model.probe is not None else lowered(model, head, choices)
+    weights = None if _watched(model, head.streams[0]) else lowered(model, head, choices)
     if weights is None:
         return ModelStepper(model, head, rows, states, layouts)
     return LoweredStepper(model, head, weights, rows, states, layouts)
+
+
+def _watched(model: Model, stream: str) -> bool:
+    """Whether a probe wants anything of a stream."""
+    probe = model.probe
+    return probe is not None and any(
+        probe.wants(address) for address in addresses(model.plan) if address.startswith(f"{stream}.")
+    )

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..page import drawing, render
 from ..inside.alignment import align, cross_attention, words_of
+from ..page import drawing, render
 from ..train.distributed import cores
 from ..train.journal import read
 from .corpus import KINDS, TARGETS, combinations, names

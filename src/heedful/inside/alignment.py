@@ -19,7 +19,7 @@ from ..model.embeddings import TokenInput
 from ..model.layout import Layout
 from ..model.model import Model
 from ..text.tokenizer import Tokenizer
-from .record import Ids, Kind, Line, Reals, View, by_words
+from .record import Ids, Kind, Layer, Line, Reals, View, by_words, mean_of
 
 Link = tuple[int, int]  # a source word and a target word, numbered as in their lines, controls included
 Heads = list[tuple[int, int]]  # (layer, head)
@@ -127,10 +127,10 @@ def best_heads(
 
 def best_view(kind: Kind, lines: Mapping[str, Line], heads: Sequence[tuple[int, int]]) -> View:
     """The mean of some heads, at least one, as the view "best"."""
-    mean = np.mean([kind.layers[layer].weights[head] for layer, head in heads], axis=0, dtype=np.float64)
+    mean = mean_of([Layer("", kind.layers[layer].weights[[head]]) for layer, head in heads])
     named = ", ".join(f"layer {layer + 1} head {head + 1}" for layer, head in heads)
     note = f"The mean of the heads that align words best: {named}."
-    return View(kind.name, "best", "best heads", note, mean.astype(np.float32))
+    return View(kind.name, "best", "best heads", note, mean)
 
 
 def links(weights: Reals, queries: Line, keys: Line) -> list[Link]:

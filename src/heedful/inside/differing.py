@@ -40,7 +40,8 @@ def compare(a: Record, b: Record) -> Difference:
     if a.text != b.text:
         notes.append("the two were given different texts")
     theirs = {kind.name: kind for kind in b.kinds}
-    distances, views = {}, []
+    distances: dict[str, list[list[float]]] = {}
+    views: list[View] = []
     for kind in a.kinds:
         if kind.name not in theirs:
             notes.append(f"{kind.label}: only {a.model} has it")
@@ -123,7 +124,8 @@ class _Pair:
         both = [(number, one, two) for number, one, two in both if len(one.weights) and len(two.weights)]
         note = f"What a head gives on average in {self.models[1]}, less what it gives in {self.models[0]}."
         if both:
-            yield self._view("difference", "difference", note, *([pair[which] for pair in both] for which in (1, 2)))
+            ours, theirs = [one for _, one, _ in both], [two for _, _, two in both]
+            yield self._view("difference", "difference", note, ours, theirs)
         for number, one, two in both:
             yield self._view(f"difference {number}", f"difference, layer {number}", note, [one], [two])
 
@@ -133,7 +135,7 @@ class _Pair:
             np.mean([self._merged(mean_of([layer]), side) for layer in layers], axis=0, dtype=np.float64)
             for side, layers in enumerate((ours, theirs))
         ]
-        changed = (means[1] - means[0]).astype(np.float32)
+        changed: Reals = np.asarray(means[1] - means[0], np.float32)
         if self.by == "words":
             changed = spread(changed, *self.lines[0])
         return View(self.kind.name, name, label, note, changed, signed=True)

@@ -126,9 +126,9 @@ class _Text:
         even /= np.maximum(even.sum(1, keepdims=True), 1)
         spread = by_words(even.astype(np.float32), self.queries, self.keys).astype(np.float64)
         texts = [~np.array(line.control, np.bool_) for line in (self.queries, self.keys)]
-        self.seen: Flags = (spread > 0) & texts[0][:, None] & texts[1] & ~self._itself()
+        self.seen = (spread > 0) & texts[0][:, None] & texts[1] & ~self._itself()
         self.even: Doubles = spread * self.seen
-        self.asks: Flags = self.seen.any(1)
+        self.asks: Flags = np.any(self.seen, axis=1)
         self.distance = self._distance()
         keys = _of_words(example.keys, self.keys, number)
         queries = _of_words(example.queries, self.queries, number)
@@ -193,13 +193,15 @@ def _by_distance(texts: Sequence[_Text], weights: Sequence[Doubles]) -> Doubles:
         np.add.at(counts, (text.distance - least)[text.seen], 1)
         for head, matrix in enumerate(own):
             np.add.at(sums[head], (text.distance - least)[text.seen], matrix[text.seen])
-    return sums / np.maximum(counts, 1)
+    found: Doubles = sums / np.maximum(counts, 1)
+    return found
 
 
 def _shared_out(weights: Doubles, shares: Doubles) -> Doubles:
     """As much as each query gives [heads, queries, keys], shared out in other proportions."""
     sums = shares.sum(2, keepdims=True)
-    return weights.sum(2, keepdims=True) * shares / np.where(sums > 0, sums, 1.0)
+    found: Doubles = weights.sum(2, keepdims=True) * shares / np.where(sums > 0, sums, 1.0)
+    return found
 
 
 def _following(layer: int, head: int, words: float, sums: Mapping[tuple[str, ...], Sequence[Doubles]]) -> Following:
@@ -214,7 +216,7 @@ def _share(sums: Doubles) -> Share | None:
     asked = sums[sums[:, 3] > 0]
     if not len(asked):
         return None
-    share, even, placed, queries = asked.sum(0)
+    share, even, placed, queries = asked.sum(0).tolist()
     left = asked[:, 0] - asked[:, 2] - (share - placed) / queries * asked[:, 3]
     error = np.sqrt((left**2).sum() * len(asked) / max(1, len(asked) - 1)) / queries
     return Share(share / queries, even / queries, placed / queries, float(error), int(queries), len(asked))

@@ -46,8 +46,8 @@ class Aligned:
 class HeadKind:
     """All heads of one kind of attention, by layer in order of execution.
 
-    `addresses` are the layers' (`target.3.source`). `measures` [measure][layer][head] are means over the texts, named as
-    in `measures.MEASURES`. `importance` is by gradient, `ablation` by how many nats per label the loss grows without
+    `addresses` are the layers' (`target.3.source`). `measures` [measure][layer][head] are means over the texts, named
+    as in `measures.MEASURES`. `importance` is by gradient, `ablation` by how many nats per label the loss grows without
     the head; None where it was not asked for. Heads that share keys and values (grouped heads) are judged together and
     have the same number. `followed` and `aligned` come best first.
     """

@@ -147,7 +147,8 @@ def coverage(weights: Doubles, may_see: Flags) -> Doubles:
     even = may_see / np.maximum(may_see.sum(1, keepdims=True), 1)
     due = _sees(weights).astype(np.float64) @ even
     total = due.sum(1)
-    return np.minimum(weights.sum(1), due).sum(1) / np.where(total > 0, total, 1.0)
+    found: Doubles = np.minimum(weights.sum(1), due).sum(1) / np.where(total > 0, total, 1.0)
+    return found
 
 
 def _sees(weights: Doubles) -> Flags:
@@ -178,4 +179,5 @@ def value_weighted(attention: Attention, value: Tensor, weights: Tensor) -> Tens
     added = value.repeat_interleave(shared, 0) @ parts.permute(1, 2, 0)  # [heads, keys, width]
     norms = weights * added.norm(dim=-1)[:, None, :]
     sums = norms.sum(-1, keepdim=True)
-    return norms / sums.masked_fill(sums == 0, 1.0)
+    found: Tensor = norms / sums.masked_fill(sums == 0, 1.0)
+    return found

@@ -53,10 +53,12 @@ class Capture:
 
     def __init__(self, *patterns: str, gradients: bool = False) -> None:
         self.patterns, self.gradients = patterns, gradients
+        self._named, self._spans = frozenset(patterns), any(sign in one for one in patterns for sign in "*?[")
         self.seen: dict[str, list[tuple[Tensor, Tensor | None]]] = {}
 
     def wants(self, address: str) -> bool:
-        return _fits(address, self.patterns)
+        # Most know what they want by name, and a pass asks some hundred times.
+        return address in self._named or (self._spans and _fits(address, self.patterns))
 
     def see(self, address: str, value: Tensor, rows: Tensor | None = None) -> Tensor:
         # What follows may work in place (activations do), so a copy is kept.

@@ -30,10 +30,13 @@ def rollouts(kinds: Sequence[Kind], lines: Mapping[str, Line]) -> tuple[View, ..
     stream's blocks are missing there are no views. No sign and no size of a value is in it: a rough picture of where
     something may come from.
     """
-    reads = [_Read(*kind.name.split("."), layer) for kind in kinds for layer in kind.layers]
     made: dict[str, Shares] = {}
-    sizes = {kind.name.split(".")[0]: len(lines[kind.queries]) for kind in kinds}
-    sizes |= {kind.name.split(".")[1]: len(lines[kind.keys]) for kind in kinds}
+    reads: list[_Read] = []
+    sizes: dict[str, int] = {}
+    for kind in kinds:
+        stream, attended = kind.name.split(".")
+        sizes |= {stream: len(lines[kind.queries]), attended: len(lines[kind.keys])}
+        reads += [_Read(stream, attended, layer) for layer in kind.layers]
     for stream, size in sizes.items():
         blocks = {read.block for read in reads if read.stream == stream}
         if blocks != set(range(len(blocks))):

@@ -194,36 +194,43 @@ class Slots:
     """
 
     def __init__(self, layout: Layout, groups: list[Rows], parts: tuple[tuple[int, list[int]], ...]) -> None:
-        total = sum(heads for heads, _ in parts)
+        self.layout, self.groups, self.parts = layout, groups, parts
+        # Equally long rows that nothing is added to: padding is a view, and needs no indices.
+        whole = len(groups) == 1 and len(groups[0]) == layout.rows and layout.tokens > 0
+        self.even = whole and layout.uniform and all(longest == [layout.longest] for _, longest in parts)
+        self.shapes = [[(len(rows), heads, longest[n]) for heads, longest in parts] for n, rows in enumerate(groups)]
+
+    @cached_property
+    def indices(self) -> tuple[Tensor, Tensor]:
+        """There and back."""
+        layout, total = self.layout, sum(heads for heads, _ in self.parts)
         pieces: list[npt.NDArray[np.int64]] = []
         reals: list[npt.NDArray[np.bool_]] = []
-        self.shapes: list[list[tuple[int, int, int]]] = []
-        for number, rows in enumerate(groups):
+        for rows, shapes in zip(self.groups, self.shapes, strict=True):
             lengths = layout.lengths[rows]
             again = np.diff(rows, prepend=-1) == 0
             offset = 0
-            self.shapes.append([])
-            for heads, longest in parts:
-                inside = np.arange(longest[number])
+            for shape in shapes:
+                inside = np.arange(shape[2])
                 real = inside[None, :] < lengths[:, None]
                 token = layout.starts[rows][:, None] + np.where(real, inside[None, :], 0)
                 token = np.minimum(token, max(layout.tokens - 1, 0))  # an empty last row has no token to repeat
                 real[again] = False
-                columns = offset + np.arange(heads)
-                shape = (len(rows), heads, len(inside))
+                columns = offset + np.arange(shape[1])
                 pieces.append((token[:, None, :] * total + columns[None, :, None]).reshape(-1))
                 reals.append(np.broadcast_to(real[:, None, :], shape).reshape(-1))
-                self.shapes[-1].append(shape)
-                offset += heads
+                offset += shape[1]
         there, real = np.concatenate(pieces), np.concatenate(reals)
         back = np.empty(layout.tokens * total, np.int64)
         back[there[real]] = np.flatnonzero(real)
-        self.there = torch.from_numpy(there).to(layout.device)
-        self.back = torch.from_numpy(back).to(layout.device)
+        return torch.from_numpy(there).to(layout.device), torch.from_numpy(back).to(layout.device)
 
     def pad(self, states: Tensor, head_width: int) -> list[list[Tensor]]:
         """[tokens, all heads x head width] -> per group, per part: [rows, heads, longest, head width]."""
-        flat: Tensor = Gather.apply(states.reshape(-1, head_width), self.there, self.back)
+        if self.even and states.shape[0] == self.layout.tokens:
+            split = states.reshape(self.layout.rows, self.layout.longest, -1, head_width)
+            return [[part.transpose(1, 2) for part in split.split([heads for heads, _ in self.parts], 2)]]
+        flat: Tensor = Gather.apply(states.reshape(-1, head_width), *self.indices)
         sizes = [rows * heads * longest for shapes in self.shapes for rows, heads, longest in shapes]
         blocks = iter(flat.split(sizes))
         return [[next(blocks).view(*shape, head_width) for shape in shapes] for shapes in self.shapes]
@@ -231,9 +238,11 @@ class Slots:
     def unpad(self, blocks: list[Tensor], tokens: int) -> Tensor:
         """Blocks [rows, heads, longest, head width], one per group -> [tokens, heads x head width]; filler is zero."""
         heads, width = blocks[0].shape[1], blocks[0].shape[-1]
+        if self.even and tokens == self.layout.tokens:
+            return blocks[0].transpose(1, 2).reshape(tokens, heads * width)
         flat = [block.reshape(-1, width) for block in blocks]
         joined = flat[0] if len(flat) == 1 else torch.cat(flat)
-        states: Tensor = Scatter.apply(joined, self.back, tokens * heads)
+        states: Tensor = Scatter.apply(joined, self.indices[1], tokens * heads)
         return states.view(tokens, heads * width)
 
 

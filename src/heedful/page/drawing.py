@@ -1,5 +1,5 @@
-"""A record as one picture: the matrix of one kind of attention by words, or, where a picture was read, that picture once
-for each word. As SVG, a file of its own, and the same as PNG."""
+"""A record as one picture: the matrix of one kind of attention by words, or, where a picture was read, that picture
+once for each word. As SVG, a file of its own, and the same as PNG."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ svg .pixels{image-rendering:pixelated}svg .night{fill:#1b1f24}svg .chosen{fill:n
 )
 # What draws a PNG knows no fonts of a system by "system-ui", and takes any font for a family it does not find.
 FONTS = (
-    'font-family:"Segoe UI","Helvetica Neue",Roboto,"Noto Sans","DejaVu Sans","Liberation Sans",Helvetica,Arial,sans-serif'
+    'font-family:"Segoe UI","Helvetica Neue",Roboto,"Noto Sans","DejaVu Sans","Liberation Sans",'
+    "Helvetica,Arial,sans-serif"
 )
 
 
@@ -44,7 +45,9 @@ def svg(record: Record, kind: str | None = None, view: str | None = None) -> str
     return _file(record, chosen(record, kind, view), COLOURS + STYLE)
 
 
-def png(record: Record, kind: str | None = None, view: str | None = None, *, scale: float = 2, dark: bool = False) -> bytes:
+def png(
+    record: Record, kind: str | None = None, view: str | None = None, *, scale: float = 2, dark: bool = False
+) -> bytes:
     """The same as pixels, `scale` for each of the SVG's. Needs the extra heedful[png]; UserError where it is missing.
 
     A character that no font of this computer has is drawn as an empty box.
@@ -67,19 +70,23 @@ def heat_map(
 ) -> Markup:
     """Weights [query, key]: queries (who reads) down, keys (what is read) across.
 
-    The darker, the larger; a weight is between 0 and 1, or, `signed`, between the largest of all and its opposite, which
-    has another colour. It stands in each cell's hover text. `controls` are the numbers of rows and columns that are no
-    words. ValueError if the sizes do not fit the labels.
+    The darker, the larger; a weight is between 0 and 1, or, `signed`, between the largest of all and its opposite,
+    which has another colour. It stands in each cell's hover text. `controls` are the numbers of rows and
+    columns that are no words. ValueError if the sizes do not fit the labels.
     """
     rows = [[float(weight) if math.isfinite(weight) else 0.0 for weight in row] for row in weights]
     if len(rows) != len(query_labels) or any(len(row) != len(key_labels) for row in rows):
         raise ValueError(f"weights are not [{len(query_labels)} queries, {len(key_labels)} keys]")
     peak = max((abs(weight) for row in rows for weight in row), default=0.0) or 1.0 if signed else 1.0
-    cell = next(size for most, size in ((24, 34.0), (40, 24.0), (math.inf, 15.0)) if max(len(rows), len(key_labels)) <= most)
+    cell = next(
+        size for most, size in ((24, 34.0), (40, 24.0), (math.inf, 15.0)) if max(len(rows), len(key_labels)) <= most
+    )
     queries, keys = ([label(text) for text in texts] for texts in (query_labels, key_labels))
     left = max(26 + EM * max(map(cells, queries), default=1), 80.0)
     top = 34 + 0.72 * EM * max(map(cells, keys), default=1)
-    lean = max((cell * (place + 1 - len(keys)) + 0.72 * EM * cells(text) for place, text in enumerate(keys)), default=0.0)
+    lean = max(
+        (cell * (place + 1 - len(keys)) + 0.72 * EM * cells(text) for place, text in enumerate(keys)), default=0.0
+    )
     width = max(left + cell * len(keys) + max(lean, 0.0) + 10, left + (300 if signed else 200))
     height = top + cell * len(rows) + 44
     out = [open_svg(width, height, f"attention of {' '.join(query_labels)} to {' '.join(key_labels)}")]
@@ -91,7 +98,9 @@ def heat_map(
     for row, text in enumerate(queries):
         look = f"word{small}{' control' if row in controls[0] else ''}"
         y = top + cell * (row + 0.5) + (4 if small else 5)
-        out.append(f'<text class="{look}" x="{left - 10:.1f}" y="{y:.1f}" text-anchor="end">{escape_isolated(text)}</text>')
+        out.append(
+            f'<text class="{look}" x="{left - 10:.1f}" y="{y:.1f}" text-anchor="end">{escape_isolated(text)}</text>'
+        )
     out += _fields(rows, query_labels, key_labels, (left, top, cell, peak))
     return Markup("".join([*out, *_key(left, height - 24, peak, signed), "</svg>"]))
 
@@ -143,7 +152,9 @@ def _file(record: Record, one: Chosen, style: str) -> str:
     drawn = _tiles(one) if one.queries.picture or one.keys.picture else _matrix(one)
     inner_width, inner_height = (float(size) for size in re.findall(r' (?:width|height)="([\d.]+)"', drawn)[:2])
     title = f"{one.kind.label}: {one.label}"
-    sub = " · ".join(part for part in (record.model, f"{record.text} → {record.answer}" if record.answer else record.text) if part)
+    sub = " · ".join(
+        part for part in (record.model, f"{record.text} → {record.answer}" if record.answer else record.text) if part
+    )
     width = max(inner_width, 32 + 9.6 * min(cells(title), 60), 32 + 7.4 * min(cells(sub), 72))
     sub_cells = int((width - 32) / 7.4)
     height = 62 + inner_height
@@ -161,7 +172,9 @@ def _file(record: Record, one: Chosen, style: str) -> str:
 
 def _matrix(one: Chosen) -> Markup:
     flags = tuple([n for n, control in enumerate(line.control) if control] for line in (one.queries, one.keys))
-    return heat_map(one.weights.tolist(), one.queries.words, one.keys.words, signed=one.signed, controls=(flags[0], flags[1]))
+    return heat_map(
+        one.weights.tolist(), one.queries.words, one.keys.words, signed=one.signed, controls=(flags[0], flags[1])
+    )
 
 
 def _told(one: Chosen) -> str:
@@ -191,7 +204,7 @@ def _plain(css: str, dark: bool) -> str:
 
 
 def _tiles(one: Chosen) -> Markup:
-    """The picture once for each word of the text: regions as bright as they are read (or read), the strongest framed."""
+    """The picture once for each word of the text: regions as bright as they are read, the strongest framed."""
     reads = one.keys.picture is not None  # the text reads the picture, else the picture reads the text
     picture = one.keys.picture or one.queries.picture
     assert picture is not None

@@ -18,7 +18,10 @@ from .terminal import Pen, bar, shade
 FORMAT = "heedful.heads.v1"
 ROWS = 8  # heads of a table, from either end
 BEND = 0.7
-STYLE = "svg .against{fill:var(--s1)}.grids{display:flex;flex-wrap:wrap;gap:24px 34px;margin:0 0 18px}.grids figure{width:276px}"
+STYLE = (
+    "svg .against{fill:var(--s1)}.grids{display:flex;flex-wrap:wrap;gap:24px 34px;margin:0 0 18px}"
+    ".grids figure{width:276px}.scroll+.scroll{margin-top:24px}"
+)
 IMPORTANCE = "importance"
 ABLATION = "loss without it"
 NOTES = {
@@ -28,10 +31,10 @@ NOTES = {
     "model is better off without it.",
 }
 WARNING = (
-    "A measure says what a head's weights look like, not what the head is for: a head that attends to the token before "
-    "may carry nothing that the model uses, and a head that looks diffuse may carry much.",
-    "Importance by gradient is a first-order guess at what ablation measures. Ablation switches off one head at a time: "
-    "heads that stand in for each other all look unimportant, and are not when they go together.",
+    "A measure says what a head's weights look like, not what the head is for: a head that attends to the token "
+    "before may carry nothing that the model uses, and a head that looks diffuse may carry much.",
+    "Importance by gradient is a first-order guess at what ablation measures. Ablation switches off one head at a "
+    "time: heads that stand in for each other all look unimportant, and are not when they go together.",
     "All of it holds for these texts; other texts may need other heads.",
 )
 
@@ -63,7 +66,7 @@ def tables(kind: HeadKind) -> dict[str, tuple[str, Scores]]:
 
 
 def ranked(kind: HeadKind) -> list[tuple[int, int]]:
-    """(layer, head) by what the loss is without it, else by importance, the most important first; empty without both."""
+    """(layer, head) by the loss without it, else by importance, the most important first; empty without both."""
     scores = kind.ablation or kind.importance or []
     every = [(layer, head) for layer, heads in enumerate(scores) for head in range(len(heads))]
     return sorted(every, key=lambda at: (-_number(scores[at[0]][at[1]]), at))
@@ -123,8 +126,8 @@ def _range(scores: Scores) -> str:
 
 
 def grid_svg(name: str, scores: Scores, addresses: Sequence[str]) -> Markup:
-    """Layers down, heads across: the darker, the larger, on the scale of the largest of all; what is below 0 has another
-    colour."""
+    """Layers down, heads across: the darker, the larger, on the scale of the largest of all; what is below 0 has
+    another colour."""
     low, high = _bounds(scores)
     peak = max(high, -low) or 1.0
     most = max((len(layer) for layer in scores), default=0)
@@ -132,7 +135,9 @@ def grid_svg(name: str, scores: Scores, addresses: Sequence[str]) -> Markup:
     width, height = 34 + cell * most + 4, 24 + cell * len(scores) + 4
     out = [open_svg(width, height, f"{name} by layer and head")]
     for head in range(0, most, 1 if most <= 12 else 4):
-        out.append(f'<text class="small" x="{34 + cell * (head + 0.5):.1f}" y="14" text-anchor="middle">{head + 1}</text>')
+        out.append(
+            f'<text class="small" x="{34 + cell * (head + 0.5):.1f}" y="14" text-anchor="middle">{head + 1}</text>'
+        )
     for layer, heads in enumerate(scores):
         y = 20 + cell * layer
         out.append(f'<text class="small" x="26" y="{y + cell / 2 + 4:.1f}" text-anchor="end">{layer + 1}</text>')
@@ -184,7 +189,7 @@ def _followed(kind: HeadKind) -> Iterator[Markup]:
             f"{one.share:.1%}",
             f"{one.placed:.1%}",
             f"{one.lift:.2f}",
-            f"± {1.96 * one.error:.1%}",
+            f"{one.share - one.placed:+.1%} ± {1.96 * one.error:.1%}",
             f"{one.queries:,} in {one.texts:,}",
         )
         for one in kind.followed[: 2 * ROWS]
@@ -200,7 +205,9 @@ def _followed(kind: HeadKind) -> Iterator[Markup]:
 def _aligned(kind: HeadKind) -> Iterator[Markup]:
     if not kind.aligned:
         return
-    rows = [(_name((one.layer, one.head)), f"{one.agreement:.1%}", render.bar(one.agreement)) for one in kind.aligned[:ROWS]]
+    rows = [
+        (_name((one.layer, one.head)), f"{one.agreement:.1%}", render.bar(one.agreement)) for one in kind.aligned[:ROWS]
+    ]
     what = "Agrees with the true links" if kind.aligned[0].gold else "Score without true links"
     yield render.table(("Heads that align words", what, ""), rows, ("text", "number", "text"))
 
@@ -247,6 +254,8 @@ def _lines(kind: HeadKind, room: int, most: int, pen: Pen) -> Iterator[str]:
             drawn_bar = pen("read", bar(abs(_number(value)) / peak, 12)) + " " if room >= 46 else ""
             yield fitted(text, room) if room < 32 else f"{text:26s} {drawn_bar}{value:.3f}"
     for one in kind.followed[:2]:
-        yield fitted(f"{_name((one.layer, one.head))} follows {inked(one.feature)}: {inked(one.value)} × {one.lift:.2f}", room)
+        yield fitted(
+            f"{_name((one.layer, one.head))} follows {inked(one.feature)}: {inked(one.value)} × {one.lift:.2f}", room
+        )
     for best in kind.aligned[:1]:
         yield fitted(f"{_name((best.layer, best.head))} aligns words best: {best.agreement:.1%}", room)

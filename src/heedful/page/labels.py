@@ -1,4 +1,4 @@
-"""Words of a record as labels of pictures: nothing invisible, nothing too wide, nothing that turns what is beside it."""
+"""Words of a record as labels of pictures: nothing invisible or too wide, and nothing that turns what is beside it."""
 
 from __future__ import annotations
 

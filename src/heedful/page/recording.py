@@ -1,8 +1,8 @@
 """A Record as a file with exact numbers: JSON of one text, or the arrays of NumPy (.npz). Both read back bit for bit.
 
 JSON (`heedful.look.v1`) has the names of `inside.record`: an object of Record's fields, where arrays are nested lists
-(a float32 is written as the double that equals it) and bytes base64. `format` names the format. What is no finite number
-is null. The text is ASCII, so that it is JSON whatever the strings hold, lone surrogates included.
+(a float32 is written as the double that equals it) and bytes base64. `format` names the format. What is no finite
+number is null. The text is ASCII, so that it is JSON whatever the strings hold, lone surrogates included.
 
 An .npz file holds `weights/ADDRESS` and `weighted/ADDRESS` [heads, queries, keys] of every attention, `views/KIND/NAME`
 [queries, keys], all float32, and `record.json`, the same JSON as bytes, in which {"array": NAME} stands for an array.
@@ -157,7 +157,7 @@ def _made(kind: Any, value: Any, arrays: Mapping[str, Array], where: str) -> Any
         return float(value)
     if kind is bytes and isinstance(value, str):
         return base64.b64decode(value, validate=True)
-    if is_dataclass(kind) and isinstance(value, dict):
+    if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, dict):
         hints = _hints(kind)
         if unknown := set(value) ^ set(hints):
             raise ValueError(f"{where}: {sorted(unknown)[0]!r} is missing or unknown")

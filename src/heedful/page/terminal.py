@@ -5,6 +5,7 @@ Shades are characters in the terminal's own colours, so that they show on dark a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from ..inside.record import Answers, Line, Reals, Record, Said, View
 from .chosen import Chosen, chosen, region_names
-from .labels import cells, inked, isolated, fitted, label
+from .labels import cells, fitted, inked, isolated, label
 
 SHADES = "·░▒▓█"
 EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -151,7 +152,8 @@ def _matrix(one: Chosen, room: int, pen: Pen) -> Iterator[str]:
         shares = np.clip(np.nan_to_num(one.weights[row]), 0, 1)
         line = _padded(label(one.queries.words[row], left), left) + "  "
         tops = [float(shares[column : column + pooled].max()) for column in range(0, columns, pooled)]
-        for most, group in groupby(tops, lambda top: top > 0 and top == max(tops)):
+        largest = max(tops, default=0.0) or math.inf
+        for most, group in groupby(tops, largest.__eq__):
             line += pen("most" if most else "read", "".join(shade(top, each) for top in group))
         drawn = -(-columns // pooled) * each
         yield f"{line}  {_strongest(shares, one.keys, room - left - drawn - 4)}"

@@ -8,12 +8,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..data.readers import resolve
 from ..errors import UserError
 from ..inside.importance import Batch, importance, least_important
 from ..model.files import read_config
@@ -36,6 +37,7 @@ def prune(model: Path, files: Files, share: float, out: Path) -> Iterator[str]:
     require_share(share)
     require_new(out)
     folder, loaded = find(model), load(model)
+    files = replace(files, files=[resolve(file, files.root) for file in files.files])
     read = next(read for kind, read in GOLD.items() if isinstance(loaded, kind))
     given = list(batches(loaded.model, read(loaded, files)))
     if not given:

@@ -115,7 +115,7 @@ def test_a_text_from_right_to_left_runs_so_and_its_matrix_stays_in_order(show: C
 
 @pytest.mark.parametrize("width", [360, 800, 1800])
 def test_no_page_is_wider_than_its_window(show: Callable[..., Opened], width: int) -> None:
-    tab = show(translation(), width=width).tab
+    tab = show(random(2, 14, 40), width=width).tab
     tab.locator("#words .chip").first.click()
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
 

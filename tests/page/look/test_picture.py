@@ -50,12 +50,15 @@ def direction(tab: Any, number: int) -> Any:
 
 def middles(canvas: Any, cells: int = 3) -> Reals:
     """The colour [cells, 3] in the corner of each cell, where the picture itself is white."""
-    flat, width, height = canvas.evaluate(
-        "c => [[...c.getContext('2d').getImageData(0, 0, c.width, c.height).data], c.width, c.height]"
+    found = canvas.evaluate(
+        """(c, cells) => Array.from({ length: cells * cells }, (_, cell) => {
+            const step = Math.floor(c.width / cells);
+            const [x, y] = [(cell % cells) * step + 6, Math.floor(cell / cells) * step + 6];
+            return [...c.getContext("2d").getImageData(x, y, 1, 1).data];
+        })""",
+        cells,
     )
-    pixels = np.array(flat, np.float32).reshape(height, width, 4)[..., :3]
-    step = width // cells
-    return np.array([pixels[r * step + 6, c * step + 6] for r in range(cells) for c in range(cells)])
+    return np.array(found, np.float32)[:, :3]
 
 
 @pytest.mark.parametrize(("number", "kind"), [(0, 0), (1, 1)])
@@ -119,7 +122,10 @@ def test_the_choice_of_heads_is_shared(tab: Any) -> None:
     tab.locator("#layer").select_option("1")
     tab.locator("#head").select_option("0")
     direction(tab, 0).locator(".chip").nth(WORD).click()
-    for number, weights in ((0, RECORD.kinds[0].layers[1].weights[0][WORD]), (1, RECORD.kinds[1].layers[1].weights[0][:, WORD])):
+    for number, weights in (
+        (0, RECORD.kinds[0].layers[1].weights[0][WORD]),
+        (1, RECORD.kinds[1].layers[1].weights[0][:, WORD]),
+    ):
         assert "layer 2, head 1" in direction(tab, number).locator(".tag").text_content()
         value = direction(tab, number).locator(".region.strongest").get_attribute("aria-label").rsplit(", ", 1)[1]
         assert float(value) == pytest.approx(weights[1:].max(), abs=WITHIN)
@@ -175,7 +181,8 @@ def test_overlapping_regions_are_numbered_and_can_all_be_reached(show: Callable[
     boxes = np.array([[0, 0, 1, 1], [0, 0, 0.9, 0.9], [0.1, 0.1, 0.4, 0.4], [0.2, 0.2, 0.6, 0.6]], np.float32)
     record = records.seeing(cells=2)
     seen = record.lines["picture"]
-    seen = replace(seen, pieces=seen.pieces[:4], words=seen.words[:4], word=seen.word[:4], control=seen.control[:4], picture=replace(seen.picture, boxes=boxes))  # fmt: skip
+    cut = {name: getattr(seen, name)[:4] for name in ("pieces", "words", "word", "control")}
+    seen = replace(seen, **cut, picture=replace(seen.picture, boxes=boxes))
     kind = record.kinds[0]
     kind = replace(kind, layers=tuple(replace(layer, weights=layer.weights[..., :4].copy()) for layer in kind.layers))
     record = replace(record, lines=record.lines | {"picture": seen}, kinds=(kind,), views=())

@@ -53,7 +53,9 @@ def test_a_run_shows_both_answers_and_what_differs(show: Callable[..., Opened]) 
     assert detail(tab).locator("mark.come").all_text_contents() == ["alte"]
     values = [number(text) for text in columns.locator("small").all_text_contents()]
     np.testing.assert_allclose(values, WORD.changes, atol=0.0051)
-    bars = columns.locator(".if-up i").evaluate_all("all => all.map(one => [parseFloat(one.style.height), one.style.top])")
+    bars = columns.locator(".if-up i").evaluate_all(
+        "all => all.map(one => [parseFloat(one.style.height), one.style.top])"
+    )
     np.testing.assert_allclose([height for height, _ in bars], 50 * np.abs(WORD.changes), atol=0.1)
     assert [top != "" for _, top in bars] == [change < 0 for change in WORD.changes]
     assert "The answer changes." in detail(tab).locator(".if-verdict").text_content()
@@ -74,8 +76,10 @@ def test_tokens_that_come_and_go_are_aligned(show: Callable[..., Opened]) -> Non
     new = tuple(Said(text, -0.5) for text in ("der", "Hund", "bellt", "laut", "</s>"))
     run = WhatIf("word", ("source", 2), "x", "der Hund bellt laut", -2.0, -1.0, new, (0.0, -1.0, 0.0, 0.0, 0.0))
     tab = show(replace(RECORD, what_if=(run,))).tab
-    found = detail(tab).locator(".if-column").evaluate_all(
-        "all => all.map(one => [...one.children].slice(0, 2).map(part => part.textContent))"
+    found = (
+        detail(tab)
+        .locator(".if-column")
+        .evaluate_all("all => all.map(one => [...one.children].slice(0, 2).map(part => part.textContent))")
     )
     pairs = [("der", "der"), ("kleine", ""), ("Hund", "Hund"), ("bellt", "bellt"), ("", "laut"), ("</s>", "</s>")]
     assert [tuple(pair) for pair in found] == pairs

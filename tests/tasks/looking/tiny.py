@@ -35,8 +35,9 @@ from heedful.tasks.write import Writer
 from heedful.text.pipeline import MASK
 from heedful.text.tokenizer import Tokenizer, train_tokenizer
 
-WORDS = "the red fox sees a small green bird near the old river , and the bird sings to the fox .".split()
-LINES = [" ".join(WORDS), "a fox and a bird .", "the river is old .", "where is the fox ?"] * 5
+TEXT = "the red fox sees a small green bird near the old river , and the bird sings to the fox ."
+WORDS = TEXT.split()
+LINES = [TEXT, "a fox and a bird .", "the river is old .", "where is the fox ?"] * 5
 SIZES: dict[str, Any] = {"width": 16, "layers": 2, "heads": 4, "feedforward": 24}
 SIGHT = Sight(size=(8, 8), edge=4)
 
@@ -70,7 +71,9 @@ def writer() -> Writer:
 
 def filler() -> Filler:
     own = tokenizer()
-    return Filler(model(_encoder(masked_token("text", own.vocab_size, Norm(), "gelu"))), own, FillSettings(32, Masking()))
+    return Filler(
+        model(_encoder(masked_token("text", own.vocab_size, Norm(), "gelu"))), own, FillSettings(32, Masking())
+    )
 
 
 def classifier(kind: Any = "one", pairs: bool | None = False) -> Classifier:
@@ -152,4 +155,3 @@ def of(task: str) -> Any:
     if task not in _made:
         _made[task] = TASKS[task][0]()
     return _made[task]
-

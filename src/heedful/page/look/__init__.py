@@ -50,7 +50,8 @@ def page(record: Record, *, keep: str = "all") -> str:
         "<noscript><p>Everything below the text needs this page's own script, which your browser does not run. The "
         "numbers are in the .npz and .json files of the same look.</p></noscript>"
         "<footer><p>Numbers on this page are rounded to 255 steps of their root: a weight w is off by at most "
-        "√w / 255, so never by more than 0.004; the exact ones are in the .npz and .json files of the same look.</p>"
+        "√w / 255, so never by more than 0.004; signed numbers by at most 1/127 of the largest. The exact "
+        "ones are in the .npz and .json files of the same look.</p>"
         "<p>Made by heedful. This page asks for nothing from outside.</p></footer></main>"
         f'<script type="application/json" id="record">{packed.json()}</script>{blocks}<script>{script}</script>'
         "</body></html>\n"

@@ -221,8 +221,13 @@ const rgb = (packed) => `rgb(${packed & 255} ${(packed >> 8) & 255} ${(packed >>
 const ramp = (step) => rgb(RAMP[step]);
 const diverging = (step) => rgb(DIVERGING[step]);
 
-// Ink that can be read on a colour.
-const onto = (packed) => (0.3 * (packed & 255) + 0.59 * ((packed >> 8) & 255) + 0.11 * ((packed >> 16) & 255) > 135 ? "#11161c" : "#fff");
+const bright = (packed) => 0.3 * (packed & 255) + 0.59 * ((packed >> 8) & 255) + 0.11 * ((packed >> 16) & 255) > 135;
+
+// Ink that can be read on a colour; "" where the page's own can, since a change of ink goes through all that is inside.
+function onto(packed) {
+  if (bright(packed) === bright(RAMP[0])) return "";
+  return bright(packed) ? "#11161c" : "#fff";
+}
 
 // sRGB and OKLab (Ottosson 2020): steps that are equal in it look equally far apart.
 function toLab(hex) {
@@ -308,6 +313,13 @@ async function start() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (paint(), set({ theme: state.theme + 1 })));
   addEventListener("resize", () => set({ width: document.documentElement.clientWidth }));
   document.addEventListener("keydown", (event) => event.key === "Escape" && timed(event, () => choose(null)));
+  // Chosen and taken back before it can be seen: else the first click waits until what answers it is compiled.
+  if (data.kinds.length > 0 && units(lineOf("queries")) > 0) {
+    choose({ line: lineOf("queries"), side: "queries", index: 0 });
+    void document.body.offsetHeight;
+    choose(null);
+    say("");
+  }
   void document.body.offsetHeight;
   setTimeout(() => (ROOT.dataset.ready = Math.round(performance.now())));
 }

@@ -1,4 +1,4 @@
-"""A Record as what a page carries (`heedful.look.v1`): small JSON, and every matrix as a block of text beside it.
+"""A Record as what a page carries (`heedful.look.page.v1`): small JSON, and every matrix as a block of text beside it.
 
 A weight w becomes one byte, round(255 sqrt(w)): fine where weights are small, and off by at most sqrt(w) / 255, so
 never by more than 0.004. Signed numbers are scaled by their peak and get 127 steps on each side. Bytes are deflated
@@ -24,7 +24,7 @@ from ...inside.measures import MEASURES
 from ...inside.record import Guess, Kind, Line, Reals, Record, Said, mean_of
 from ..render import visible
 
-FORMAT = "heedful.look.v1"
+FORMAT = "heedful.look.page.v1"
 STEPS = {False: 255, True: 127}  # of unsigned and of signed numbers
 DIGITS = 5
 SAMPLE = 1 << 18  # bytes of a block that tell how it is best packed

@@ -24,6 +24,7 @@ from ..translate.answers import Piece
 from ..write import Writer, Written
 from ..write.writer import Strand
 from .lines import line_of, piece_of
+from .passing import Begun
 from .pictures import pictured
 from .reading import Asked, Lensed, Reading, Row, Scored, blank_of, tokens
 
@@ -44,7 +45,9 @@ def translated(translator: Translator, asked: Asked) -> Reading:
             "Another one: --sentence N."
         )
     start, end = bounds[asked.sentence - 1]
-    answer = translator.answer([text[start:end]], asked.tag, split="never")[0]
+    begun = Begun(translator.model)
+    with begun.watching():
+        answer = translator.answer([text[start:end]], asked.tag, split="never")[0]
     pieces = [piece for piece in answer.pieces if len(piece.source)]
     if not pieces:
         raise UserError("nothing of this text is translated: there is no word in it")
@@ -57,11 +60,13 @@ def translated(translator: Translator, asked: Asked) -> Reading:
     if len(pieces) > 1:
         notes.append(f"It was translated in {len(pieces)} parts; the longest is shown, and the answer is that of all.")
     notes += [f"Check the translation: {problem}." for problem in answer.problems]
-    found = _translation(translator, asked.tag, piece, text[start:end], answer.text)
+    found = _translation(translator, asked.tag, piece, text[start:end], answer.text, begun)
     return found.noted(*notes)
 
 
-def _translation(translator: Translator, tag: str | None, piece: Piece, text: str, answer: str) -> Reading:
+def _translation(
+    translator: Translator, tag: str | None, piece: Piece, text: str, answer: str, begun: Begun | None = None
+) -> Reading:
     reader, writer = (translator.tokenizers[side] for side in ("source", "target"))
     options = translator.frame(tag).decoding(translator.options(logprobs=True))
     source = Row(
@@ -69,6 +74,7 @@ def _translation(translator: Translator, tag: str | None, piece: Piece, text: st
         {"source": line_of("source", "source", reader, piece.source)},
         ("source",),
         blank=blank_of(reader),
+        begun=begun,
     )
 
     def again() -> Reading:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from ...model.embeddings import Input, TokenInput
 from ...model.layout import Layout
 from ...model.model import Model
 from ...text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from .passing import Begun
 
 TOP = 5  # of what might stand somewhere, the likeliest
 
@@ -42,7 +45,7 @@ class Row:
 
     `lines` are of what streams read, by stream; `asks` of what they ask with, where that is one token ahead. `told` are
     the streams that were given and not written, so that one may ask what they matter; `blank` is the token that says
-    nothing in them.
+    nothing in them; `begun` has what was seen of them while the answer was made.
     """
 
     inputs: Mapping[str, Input]
@@ -50,6 +53,7 @@ class Row:
     told: tuple[str, ...]
     asks: Mapping[str, Line] = field(default_factory=dict)
     blank: int = 0
+    begun: Begun | None = None
 
     @property
     def named(self) -> dict[str, Line]:

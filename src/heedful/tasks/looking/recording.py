@@ -11,12 +11,13 @@ import torch
 from ...errors import UserError
 from ...inside import alignment, measures
 from ...inside.lens import lens
-from ...inside.probing import Seen, capture
+from ...inside.probing import Seen
 from ...inside.record import Guess, Kind, Lens, Line, Record, Said, View
 from ...inside.rollout import rollouts
 from ...model.model import Model
 from ...model.probe import Probe
 from .kinds import attentions_of, kinds_of, patterns, renamed, thinned, wanted
+from .passing import passed
 from .reading import TOP, Lensed, Reading, Row
 
 MOST_WEIGHTS = 200_000_000  # of all kinds together: 800 MB
@@ -47,7 +48,7 @@ def record_of(reading: Reading, model_name: str, how: How, *edits: Probe) -> Rec
     measured, best = {}, {}
     for number, row in enumerate(reading.rows):
         require_room(reading.model, row)
-        seen = capture(reading.model, row.inputs, patterns(reading.model.plan, (), how.weighted), *edits)
+        seen = passed(reading.model, row, patterns(reading.model.plan, (), how.weighted), *edits)
         every = kinds_of(reading.model, seen, row.lines, row.asks, weighted=how.weighted)
         chosen, notes = thinned([kind for kind in every if not how.kinds or kind.name in how.kinds], how.layers)
         names = {kind.name: renamed(kind, row.lines).name for kind in every}

@@ -43,8 +43,8 @@ def words_hidden(reading: Reading) -> list[Change]:
             line = row.lines[stream]
             told = _told(reading, row, stream)
             for word, text in enumerate(line.words):
-                places = np.flatnonzero(line.word == word).tolist()
-                if not line.control[word] and places[-1] < told:
+                places = [place for place in np.flatnonzero(line.word == word).tolist() if place < told]
+                if places and not line.control[word]:
                     change = Without(tokens={stream: places})
                     found.append(Change("word", (line.name, word), f"without “{text}”", change, number))
     return found

@@ -50,7 +50,15 @@ class _Pair(NamedTuple):
     target: list[int]
 
 
-def prune(model: Path, source: Path, target: Path, share: float, out: Path, tag: str | None = None) -> Iterator[str]:
+def prune(
+    model: Path,
+    source: Path,
+    target: Path,
+    share: float,
+    out: Path,
+    tag: str | None = None,
+    root: Path | None = None,
+) -> Iterator[str]:
     """Write the model without `share` of its heads to the folder `out`; yields lines that say what that changed.
 
     Heads are judged by what `source` and `target` (sentences, line by line) lose without them (`inside.importance`).
@@ -59,7 +67,8 @@ def prune(model: Path, source: Path, target: Path, share: float, out: Path, tag:
     """
     require_share(share)
     require_new(out)
-    texts = [pair for pair in read_parallel(resolve(source), resolve(target)) if pair.source and pair.target]
+    files = resolve(source, root), resolve(target, root)
+    texts = [pair for pair in read_parallel(*files) if pair.source and pair.target]
     folder, translator = find(model), load(model)
     encode, longest = translator.tokenizers["target"].encode, translator.decoding.longest
     asked = [(text, translator.encode(text.source, tag), encode(text.target)) for text in texts]
