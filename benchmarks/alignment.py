@@ -6,12 +6,12 @@
 The truth comes from the generator of the phrases, never from a model: CLDR's patterns say where in each language the
 day, the month, the hour, a number or a name stands. Such a field counts as right if, while its tokens are written, the
 most attention (mean over its tokens, sum over those read) goes to the same field of the English phrase, among all its
-fields, other words and control tokens. Heads are chosen on phrases of the development split and judged on phrases of the
-test split, which share no value with those. All phrases are read with their true translation given.
+fields, other words and control tokens. Heads are chosen on phrases of the development split and judged on phrases of
+the test split, which share no value with those. All phrases are read with their true translation given.
 
-Beside them: heads chosen without the truth (the sharpest), the view "best" of `heedful look` (chosen on the very phrase,
-without the truth; where the model translates rightly), the same head numbers in an untrained model, and what one would
-get by keeping the English order.
+Beside them: heads chosen without the truth (the sharpest), the view "best" of `heedful look` (chosen on the very
+phrase, without the truth; where the model translates rightly), those that `heedful look --heads` kept, if it was run,
+the same head numbers in an untrained model, and what one would get by keeping the English order.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ from heedful.demo.frames import FRAMES
 from heedful.demo.phrases import Date, Frame, Measure, Names, Number, Price, Relative, Span, Time
 from heedful.inside.alignment import cross_attention
 from heedful.model.model import Model
+from heedful.model.pruning import attentions
+from heedful.tasks.finding import find
 from heedful.tasks.looking import look
-from heedful.tasks.looking.kinds import attentions_of
+from heedful.tasks.looking.keeping import kept
 from heedful.tasks.translate import Translator, load
 from heedful.text.tokenizer import Tokenizer
 
@@ -140,7 +142,8 @@ def segments(tokenizer: Tokenizer, ids: Sequence[int], parts: Sequence[Part]) ->
             found.setdefault(f"({piece} {token})", []).append(token)
             continue
         shown = range(max(at, 0), at + len(piece))
-        assert ("" if at >= 0 else "▁") + text[max(at, 0) : at + len(piece)].replace(" ", "▁") == piece, (text, piece)
+        begins = "" if at >= 0 else "▁"
+        assert begins + text[max(at, 0) : at + len(piece)].replace(" ", "▁") == piece, (text, piece)
         # A space with a token of its own belongs to what follows it.
         marks = [owner[place] for place in shown if not text[place].isspace()] or [owner[shown.stop]]
         found.setdefault(max(marks, key=marks.count), []).append(token)
@@ -150,7 +153,7 @@ def segments(tokenizer: Tokenizer, ids: Sequence[int], parts: Sequence[Part]) ->
 
 @dataclass(frozen=True)
 class Read:
-    """A phrase as the model read it: what was attended to by field [layers x heads, fields, segments], the label of each
+    """A phrase as the model read it: what each field attended to [layers x heads, fields, segments], the label of each
     field and which segments are right for it [fields, segments]."""
 
     phrase: Phrase
@@ -220,13 +223,11 @@ def kept_order(some: Sequence[Phrase]) -> dict[str, float]:
     for phrase in some:
         english, other = ([label for label, _ in side if label] for side in (phrase.source, phrase.target))
         shared = [label for label in english if label in other]
-        hits += [(label.split()[0], label == there) for there, label in zip(shared, _common(other, shared), strict=True)]
+        pairs = zip(shared, [label for label in other if label in shared], strict=True)
+        hits += [(label.split()[0], label == there) for there, label in pairs]
     moved = [hit for label, hit in hits if label in MOVED]
-    return {"day and month": round(float(np.mean(moved)), 4), "every field": round(float(np.mean([hit for _, hit in hits])), 4)}
-
-
-def _common(labels: Sequence[str], known: Sequence[str]) -> list[str]:
-    return [label for label in labels if label in known]
+    every = [hit for _, hit in hits]
+    return {"day and month": round(float(np.mean(moved)), 4), "every field": round(float(np.mean(every)), 4)}
 
 
 def shown(translator: Translator, phrase: Phrase) -> Read | None:
@@ -240,19 +241,23 @@ def shown(translator: Translator, phrase: Phrase) -> Read | None:
     return merged(translator, phrase, view.weights[None].astype(np.float64))
 
 
-def judged(translator: Translator, seed: int, count: int) -> dict[str, Any]:
+def judged(run: Path, seed: int, count: int) -> dict[str, Any]:
+    translator = load(run)
     drawn = {split: list(phrases(seed, split, count)) for split in ("dev", "test")}  # type: ignore[arg-type]
     dev, test = ([one for each in drawn[split] if (one := read(translator, each))] for split in ("dev", "test"))
     order, best = chosen(dev)
     sharpest = int(np.argmax(np.mean([one.weights.max(-1).mean(-1) for one in dev], axis=0)))
-    sizes = [(f"{where}.source", attend.heads) for where, attend in attentions_of(translator.model.plan)
-             if where.startswith("target") and attend.stream == "source"]  # fmt: skip
+    sizes = [(address, attend.heads) for address, attend in attentions(translator.model.plan)
+             if address.startswith("target") and attend.stream == "source"]  # fmt: skip
     named = [f"{address}, head {head}" for address, heads in sizes for head in range(heads)]
     every = list(range(len(named)))
     rows = {
         "best heads": best, "best head": order[:1], "sharpest head": [sharpest], "worst head": order[-1:],
         "mean of the last layer": every[-sizes[-1][1] :], "mean of all heads": every,
     }  # fmt: skip
+    first = [sum(heads for _, heads in sizes[:layer]) for layer in range(len(sizes))]
+    if reported := kept(find(run)).best.get("target.source"):
+        rows["kept by look --heads"] = [first[layer] + head for layer, head in reported]
     found = {name: {"heads": [named[head] for head in some], **shares(test, some)} for name, some in rows.items()}
     few = [one for number, one in enumerate(drawn["test"]) if number % 3 == 0]
     page = [one for each in few if (one := shown(translator, each)) is not None]
@@ -275,7 +280,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    found = judged(load(given.run), given.seed, given.phrases)
+    found = judged(given.run, given.seed, given.phrases)
     for name, row in found["rows"].items():
         print(f"{name:24} day and month {row['day and month']:.1%}, every field {row['every field']:.1%}", row["heads"])
     print(found["rows"]["best heads"]["by field"], found["rows"]["best of the page"]["phrases"])

@@ -3,9 +3,9 @@
     python benchmarks/anatomy.py [--steps 1200] [--only NAME ...] [--curves docs/anatomy.svg]
 
 1, 2, 4 and 8 heads of the same total width; without residuals, without norms, and each of these with a tenth of the
-rate, lest the rate be what fails. Same phrases in the same order, same seed, same number of steps, one thread; judged by
-the loss on phrases of the development split, the true translation given (nats per token). Heads are the plan's to say;
-residuals and norms are taken out here, in the built model, which nothing else could run.
+rate, lest the rate be what fails. Same phrases in the same order, same seed, same number of steps, one thread; judged
+by the loss on phrases of the development split, the true translation given (nats per token). Heads are the plan's to
+say; residuals and norms are taken out here, in the built model, which nothing else could run.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def without_residuals(model: nn.Module) -> None:
 
     for block in model.modules():
         if isinstance(block, Block):
-            assert block.pre and not block.drop
+            assert block.pre
+            assert not block.drop
             block._residual = partial(residual, block)  # type: ignore[method-assign]
 
 
@@ -116,9 +117,11 @@ def trained(folder: Path, phrases: Path, name: str, steps: int) -> dict[str, Any
 
 
 def drawn(rows: dict[str, dict[str, Any]]) -> str:
-    """The curves as a picture, with its colours inside."""
-    series = [Series(name, [(float(step), loss) for step, loss in row["curve"]]) for name, row in rows.items()]
-    start, rest = curve_svg(series, x_label="steps", y_label="loss", scale="log", width=900, height=420).split(">", 1)
+    """The curves as a picture, with its colours inside; of variants that differ in nothing but the rate, the first."""
+    some = {name: row["curve"] for name, row in rows.items() if "rate" not in name}
+    series = [Series(name, [(float(step), loss) for step, loss in curve]) for name, curve in some.items()]
+    start, rest = curve_svg(series, x_label="steps", y_label="loss", scale="log", width=760, height=400).split(">", 1)
+    start = start.replace('viewBox="0 0 760', 'viewBox="0 0 772')  # the last tick's number stands over the edge
     return f'{start} xmlns="http://www.w3.org/2000/svg"><style>{COLOURS}{PICTURE}</style>{rest}\n'
 
 

@@ -3,13 +3,14 @@
     python benchmarks/explains.py RUN multi30k/val.en [--sentences 100] [--data DIR] [--name multi30k]
 
 The model translates the sentences. For each word that it wrote, every source word gets a number by each measure:
-cross-attention (the mean of all heads, of the last layer, and the sharpest head), the same by what values add (Kobayashi
-et al. 2020), attention rollout (Abnar & Zuidema 2020), integrated gradients (Sundararajan et al. 2017). The yardstick is
-occlusion: by how much the log-probability of the written word falls when the source word is hidden from the model.
+cross-attention (the mean of all heads, of the last layer, of the layer whose mean tells most about who asks, and the
+sharpest head), the same by what values add (Kobayashi et al. 2020), attention rollout (Abnar & Zuidema 2020),
+integrated gradients (Sundararajan et al. 2017). The yardstick is occlusion: by how much the log-probability of the
+written word falls when the source word is hidden from the model.
 
-"first": how often the measure's first word is also the one without which the written word loses most; "rank": Spearman's
-correlation with the losses, the mean over written words; "flips": how often hiding the measure's first word makes
-another token likelier than one that was written. Ends of sentences and tags are no words here: how much of the
+"first": how often the measure's first word is also the one without which the written word loses most; "rank":
+Spearman's correlation with the losses, the mean over written words; "flips": how often hiding the measure's first word
+makes another token likelier than one that was written. Ends of sentences and tags are no words here: how much of the
 attention they take is told. Words of source sentences with fewer than four words are left out.
 """
 
@@ -33,6 +34,7 @@ from heedful.inside.probing import Seen, capture, hidden
 from heedful.inside.record import Kind, Layer, Line
 from heedful.inside.rollout import rollouts
 from heedful.inside.scores import token_scores
+from heedful.model.attention import Attention
 from heedful.model.embeddings import TokenInput
 from heedful.model.layout import Layout
 from heedful.model.model import Model
@@ -68,6 +70,7 @@ def attentions(model: Model, inputs: Mapping[str, TokenInput]) -> dict[str, Arra
     return {
         "attention, all heads": every.mean(0),
         "attention, last layer": cross[-1].weights.mean(0),
+        "attention, most telling layer": max((layer.weights.mean(0) for layer in cross), key=information),
         "attention, sharpest head": every[int(every.max(-1).mean(-1).argmax())],
         "attention by values, all heads": np.concatenate(weighted).mean(0),
         "attention by values, last layer": weighted[-1].mean(0),
@@ -75,10 +78,16 @@ def attentions(model: Model, inputs: Mapping[str, TokenInput]) -> dict[str, Arra
     }
 
 
+def information(weights: Array) -> float:
+    """How many bits it tells what is attended to to know who asks, all that ask being equally likely."""
+    bits = lambda rows: -(rows * np.log2(np.maximum(rows, 1e-12))).sum(-1)
+    return float(bits(weights.mean(0)) - bits(weights).mean())
+
+
 def _weighted(model: Model, looked: Seen, where: str) -> Array:
     module = model.get_submodule(where)
-    found: Array = value_weighted(module, looked.row(f"{where}.value"), looked.row(f"{where}.weights")).numpy()  # type: ignore[arg-type]
-    return found
+    assert isinstance(module, Attention)
+    return value_weighted(module, looked.row(f"{where}.value"), looked.row(f"{where}.weights")).numpy()
 
 
 def _line(name: str, size: int) -> Line:
@@ -125,6 +134,7 @@ def examined(translator: Translator, sentence: str, tag: str | None) -> dict[str
 def _flips(model: Model, inputs: Mapping[str, TokenInput], target: Sequence[int], groups: Any, written: Words) -> Array:
     """Whether, with a source word hidden, another token is likeliest where one of the word was written
     [written words, source words]; only where the token was likeliest before."""
+
     def likeliest(*edits: Any) -> Array:
         looked = capture(model, inputs, ["target.embedding.output"], *edits)
         places = torch.arange(len(target))
@@ -186,7 +196,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     translator = load(given.run)
-    lines = [line for line in read_lines(given.data / given.source)][: given.sentences]
+    lines = list(read_lines(given.data / given.source))[: given.sentences]
     found = [one for line in lines if (one := examined(translator, line, given.tag)) is not None]
     rows = summed(found)
     for name, row in rows.items():

@@ -1,13 +1,15 @@
 """Half of a translator's heads removed, then a short training: what is lost, and what is gained.
 
     python benchmarks/pruned.py RUN multi30k/test_2016_flickr.en multi30k/test_2016_flickr.de --runs FOLDER
-        [--recipe recipes/multi30k-en-de-one-core.toml] [--share 0.5] [--steps 800] [--rate 5e-4] [--seeds 1] [--data DIR]
+        [--recipe recipes/multi30k-en-de-one-core.toml] [--share 0.5] [--by ablation] [--steps 1400] [--rate 2e-3]
+        [--ema 0.999] [--seeds 1] [--no-control] [--data DIR]
 
-RUN is a finished run of the recipe. Heads are judged by the first 2,000 pairs of its training text and chosen by
-`heedful prune`; the test set is looked at by nothing but the scores. Then the smaller model trains on as
-`heedful train translate --from`, with the recipe's data and a low rate. So does the whole model, as long and in the same
-way: what more training gives must not be taken for what pruning costs. Scores are sacreBLEU's (cased, 13a) with the
-recipe's beam. Times are processor time of translating 200 sentences of the test set, both models loaded, in turn.
+RUN is a finished run of the recipe. Heads are judged by the first 600 pairs of its training text, by the loss without
+each, and chosen by `heedful prune`; the test set is looked at by nothing but the scores. Then the smaller model trains
+on as `heedful train translate --from`, with the recipe's data and a low rate. So does the whole model, as long and in
+the same way: what more training gives must not be taken for what pruning costs. Scores are sacreBLEU's (cased, 13a)
+with the recipe's beam. Times are processor time of translating 200 sentences of the test set, both models loaded, in
+turn.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from typing import Any
 from recipe import scored
 from record import write
 
-JUDGED = 2000
+JUDGED = 600  # pairs of the training text
 TIMED, TURNS = 200, 7
 
 
@@ -40,7 +42,7 @@ class Table:
 
     def pruned(self) -> Path:
         """The model without some of its heads."""
-        out = self.runs / f"pruned-{self.given.share}"
+        out = self.runs / f"pruned-{self.given.share}-{self.given.by}"
         if not out.exists():
             judged = []
             for side in ("source", "target"):
@@ -48,8 +50,8 @@ class Table:
                 judged.append(self.runs / f"judged.{side}")
                 judged[-1].write_text("".join(f"{line}\n" for line in lines), "utf-8")
             source, target = judged
-            words = ["--source", source, "--target", target, "--share", self.given.share, "-o", out]
-            self._heedful("prune", "-m", self.given.run, *words)
+            words = ["--source", source, "--target", target, "--share", self.given.share, "--by", self.given.by]
+            self._heedful("prune", "-m", self.given.run, *words, "-o", out)
         return out
 
     def trained_on(self, start: Path, name: str, seed: int) -> tuple[Path, float]:
@@ -81,7 +83,7 @@ class Table:
     def _settings(self) -> list[str]:
         chosen = {
             "steps": self.given.steps, "rate": self.given.rate, "schedule": '"cosine"', "warmup": 50,
-            "validate_every": max(1, self.given.steps // 4), "save_every": 10**6,
+            "validate_every": max(1, self.given.steps // 4), "save_every": 10**6, "ema": self.given.ema,
         }  # fmt: skip
         return [word for name, value in chosen.items() for word in ("--set", f"training.{name}={value}")]
 
@@ -143,20 +145,24 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("HEEDFUL_DATA", ""))
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--share", type=float, default=0.5)
-    parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--rate", type=float, default=5e-4)
+    parser.add_argument("--by", choices=("gradient", "ablation"), default="ablation")
+    parser.add_argument("--steps", type=int, default=1400)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--ema", type=float, default=0.999)
     parser.add_argument("--seeds", type=int, nargs="*", default=[1])
     parser.add_argument("--name", default="pruned")
+    parser.add_argument("--no-control", action="store_true", help="the whole model is not trained on as well")
     given = parser.parse_args()
     table = Table(given)
     small = table.pruned()
     rows = {"whole": table.row(given.run), "pruned": table.row(small)}
     for seed in given.seeds:
-        for name, start in (("pruned", small), ("whole", given.run)):
+        for name, start in (("pruned", small), ("whole", given.run))[: 1 if given.no_control else 2]:
             rows[f"{name}, trained on, seed {seed}"] = table.row(*table.trained_on(start, name, seed))
             print(json.dumps(rows, indent=1), flush=True)
     figures = {
-        "share": given.share, "steps": given.steps, "rate": given.rate, "test": given.source, "rows": rows,
+        "share": given.share, "by": given.by, "steps": given.steps, "rate": given.rate, "ema": given.ema,
+        "test": given.source, "rows": rows,
         "translating, pruned : whole": speeds(given.run, small, table.data / given.source),
     }  # fmt: skip
     print(json.dumps(figures["translating, pruned : whole"]))

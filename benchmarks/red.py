@@ -2,12 +2,13 @@
 
     python benchmarks/red.py RUN [--scenes 400: to choose a view on, and to judge it on]
 
-Scenes are drawn anew, with exactly one cell of the colour asked for, so that the right cell is known; the questions are
-those of training that name a colour once. A word "lights" the cell that has most of its weight, the row for the whole
-picture left out. A view is a head, the mean of a layer's heads or of all, or attention rollout; of words reading cells
-(text.picture: the word's row) or of cells reading words (picture.text: the word's column). The view is chosen on other
-scenes than it is judged on; "without labels" is the head whose weights say most, by which words and cells are tied: the
-mutual information between who asks and what is looked at, all that ask being equally likely. Controls: a cell drawn at random among the filled ones, and the word "is".
+Scenes are drawn anew, with exactly one cell of the colour asked for, so that the right cell is known; the questions
+are those of training that name a colour once. A word "lights" the cell that has most of its weight, the row for the
+whole picture left out. A view is a head, the mean of a layer's heads or of all, or attention rollout; of words reading
+cells (text.picture: the word's row) or of cells reading words (picture.text: the word's column). The view is chosen on
+other scenes than it is judged on; "without labels" is the head whose weights say most, by which words and cells are
+tied: the mutual information between who asks and what is looked at, all that ask being equally likely. Controls: a
+cell drawn at random among the filled ones, and the word "is".
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from heedful.tasks.ask import Asker, load
 from heedful.tasks.ask.prepared import text_ids
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))
-import scenes  # noqa: E402  (a script beside the recipes, no part of the package)
+import scenes  # a script beside the recipes, no part of the package
 
 KINDS = ("text.picture", "picture.text", "text.text", "picture.picture")
 Array = np.ndarray
@@ -106,7 +107,8 @@ def _views_of(looked: Seen, row: int) -> Views:
     by_kind: dict[str, list[Layer]] = {kind: [] for kind in KINDS}
     for address in looked.addresses:
         stream, _, attended, _ = address.split(".")
-        by_kind[f"{stream}.{attended}"].append(Layer(address.removesuffix(".weights"), looked.row(address, row).numpy()))
+        weights = looked.row(address, row).numpy()
+        by_kind[f"{stream}.{attended}"].append(Layer(address.removesuffix(".weights"), weights))
     kinds = [Kind(name, name, *name.split("."), False, tuple(layers)) for name, layers in by_kind.items()]
     sizes = {name: int(layout.lengths[row]) for name, layout in looked.layouts.items()}
     found: Views = {}

@@ -11,10 +11,12 @@ from heedful.inside.alignment import (
     best_heads,
     best_view,
     cross_attention,
+    information,
     links,
+    telling,
     words_of,
 )
-from heedful.inside.record import Kind, Layer, Line
+from heedful.inside.record import Kind, Layer, Line, Picture
 from heedful.model.model import Model
 from heedful.model.presets import plan
 from heedful.text.pipeline import KINDS
@@ -172,3 +174,36 @@ def test_best_view_is_the_mean_of_its_heads():
     assert (view.kind, view.name, view.signed) == ("target.source", "best", False)
     np.testing.assert_allclose(view.weights, [[0.2, 0.1, 0.7]] * 2 + [[0.2, 0.7, 0.1]] * 2, atol=1e-6)
     assert "layer 1 head 1, layer 2 head 1" in view.note
+
+
+def test_information_is_what_a_word_says_of_its_region():
+    assert information(np.eye(4, dtype=np.float32)) == pytest.approx(2.0)
+    assert information(np.array([[0, 1, 0, 0]] * 4, np.float32)) == 0.0  # sure, but always of the same
+    assert information(np.full((4, 4), 0.25, np.float32)) == 0.0
+    half = np.array([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]], np.float32)
+    assert information(half) == information(half * 0.2) == pytest.approx(1.0)
+    assert information(np.zeros((2, 3), np.float32)) == information(np.zeros((0, 3), np.float32)) == 0.0
+    with_nothing = np.vstack([half, np.zeros((1, 4), np.float32)])  # a word that is not looked at counts for nothing
+    assert information(with_nothing) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("kind", ["text.picture", "picture.text"])
+def test_what_heads_tell_of_words_and_regions(kind: str):
+    """Starts and the whole of a picture are left out; over examples bits are averaged."""
+    boxes = np.array([[0, 0, 1, 1], [0, 0, 0.5, 1], [0.5, 0, 1, 1]], np.float32)
+    whole = Line("picture", "", ("", "", ""), ("", "", ""), np.arange(3), (True, False, False),
+                 Picture(b"", 2, 1, boxes))  # fmt: skip
+    lines = {"text": line("text", "<s> red blue"), "picture": whole}
+    ties = np.array([[1, 0, 0], [0, 0.9, 0.1], [0, 0.1, 0.9]], np.float32)
+    start = np.array([[0, 0, 1], [1, 0, 0], [1, 0, 0]], np.float32)
+    same = np.array([[0, 1, 0], [0, 1, 0], [0, 1, 0]], np.float32)
+    stream, attended = kind.split(".")
+    made = [Layer(f"{stream}.{at}.{attended}", np.stack(own)) for at, own in enumerate(([start, same], [same, ties]))]
+    example = Kind(kind, "", stream, attended, False, tuple(made)), lines
+    found = telling([example])
+    expected = information(ties[1:, 1:])
+    assert found == {(0, 0): 0.0, (0, 1): 0.0, (1, 0): 0.0, (1, 1): pytest.approx(expected)}
+    assert telling([example, example])[1, 1] == pytest.approx(expected)
+    view = best_view(*example, [(1, 1)], 20)
+    np.testing.assert_array_equal(view.weights, ties)
+    assert "over 20 examples: layer 2 head 2" in view.note

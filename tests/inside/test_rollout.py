@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -30,12 +31,13 @@ def kinds_of(model: Plan, seed: int = 0) -> tuple[Kind, ...]:
     """All attentions of a plan with random weights whose rows sum to 1."""
     draw = np.random.default_rng(seed)
     found: dict[str, list[Layer]] = {}
+    order = itertools.count()
     for _, where, block in model.blocks():
         for attend in block.attends:
             weights = draw.random((attend.heads, SIZES[block.stream], SIZES[attend.stream]))
             weights /= weights.sum(2, keepdims=True)
             found.setdefault(f"{block.stream}.{attend.stream}", []).append(
-                Layer(f"{where}.{attend.stream}", weights.astype(np.float32))
+                Layer(f"{where}.{attend.stream}", weights.astype(np.float32), order=next(order))
             )
     return tuple(Kind(name, name, *name.split("."), False, tuple(layers)) for name, layers in found.items())
 
@@ -110,20 +112,24 @@ def test_cross_attention_by_hand():
     np.testing.assert_allclose(views["target.source"], mixed)
 
 
-def test_in_a_block_that_is_read_back_the_other_stream_comes_first():
-    """LXMERT's cross blocks: other, own. Text that reads only picture token 0, then mixes itself evenly."""
+def test_in_a_block_what_the_model_runs_first_comes_first():
+    """LXMERT's cross blocks: other, own. Text reads its own picture token, then mixes itself evenly, or the reverse."""
     words = ("a", "b")
     lines = {name: Line(name, "", words, words, np.arange(2), (False, False)) for name in ("text", "picture")}
-    even, first = np.full((1, 2, 2), 0.5, np.float32), np.array([[[1, 0], [1, 0]]], np.float32)
-    kinds = [
-        Kind("text.text", "", "text", "text", False, (Layer("text.0.text", even),)),
-        Kind("text.picture", "", "text", "picture", False, (Layer("text.0.picture", first),)),
-        Kind("picture.text", "", "picture", "text", False, (Layer("picture.0.text", even),)),
-    ]
-    views = {view.kind: view.weights for view in rollouts(kinds, lines)}
-    np.testing.assert_allclose(views["text.text"], [[0.75, 0.25], [0.25, 0.75]])
-    np.testing.assert_allclose(views["text.picture"], [[1, 0], [1, 0]])
-    np.testing.assert_allclose(views["picture.text"], [[0.5, 0.5]] * 2)  # the text as it was when the step began
+    even, each = np.full((1, 2, 2), 0.5, np.float32), np.eye(2, dtype=np.float32)[None]
+    back = Kind("picture.text", "", "picture", "text", False, (Layer("picture.0.text", each, order=2),))
+    mixed = [[0.75, 0.25], [0.25, 0.75]]
+    for other, own, seen in ((0, 1, mixed), (1, 0, np.eye(2))):
+        kinds = [
+            Kind("text.text", "", "text", "text", False, (Layer("text.0.text", even, order=own),)),
+            Kind("text.picture", "", "text", "picture", False, (Layer("text.0.picture", each, order=other),)),
+        ]
+        for some in (kinds, [*kinds, back], [back, *kinds[::-1]]):
+            views = {view.kind: view.weights for view in rollouts(some, lines)}
+            np.testing.assert_allclose(views["text.text"], mixed)
+            np.testing.assert_allclose(views["text.picture"], seen)
+        # The picture reads the text as it is where the two meet.
+        np.testing.assert_allclose(views["picture.text"], np.eye(2) if other < own else mixed)
 
 
 def test_who_sees_nothing_stays_what_it_was():

@@ -315,7 +315,7 @@ def test_only_who_is_watched_decodes_step_by_step_in_torch(name: str) -> None:
         with model.watched(Capture(f"{writer.stream}.0.*.weights")):
             kinds.append(type(stepper(model, head, 1, states, layouts)))
         kinds.append(type(stepper(model, head, 1, states, layouts)))
-    usual = LoweredStepper if name.startswith(tuple(cases.FAMILIES)) else ModelStepper
+    usual = LoweredStepper if name.startswith((*cases.FAMILIES, "pruned")) else ModelStepper
     assert kinds == [usual, usual, usual, ModelStepper, usual]
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from heedful.measure.labels import by_label, confusion, reliability
 from heedful.page.classes import calibration_section, confusion_section, errors_section, rates_section
 from heedful.page.render import page
-from heedful.measure.labels import by_label, confusion, reliability
 
 
 def test_a_confusion_matrix_shows_its_counts_and_escapes_labels() -> None:

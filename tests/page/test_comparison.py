@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from measure.examples import references, spoiled
 
-from heedful.page.comparison import comparison_page
-from heedful.page.sentences import MOST_SENTENCES
 from heedful.measure.evaluation import evaluate
 from heedful.measure.metrics import Options
 from heedful.measure.words import count_words
+from heedful.page.comparison import comparison_page
+from heedful.page.sentences import MOST_SENTENCES
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCRIPT = "alert(1)"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from heedful.errors import UserError
-from heedful.inside.record import View
+from heedful.inside.record import Line, Picture, View
 from heedful.page.chosen import chosen, region_names
 from heedful.page.drawing import BEND, heat_map, png, svg
 
@@ -114,7 +114,7 @@ def test_writing_from_right_to_left_keeps_its_order_by_itself():
     [
         ("a.b", None, "no kind of attention is called 'a.b'; there are source.source, target.target, target.source"),
         (None, "x", "no view of target.source is called 'x'; there are best, last, mean, layer N"),
-        (None, "layer 3", "layers 1 to 2, not 3"),
+        (None, "layer 3", "no layer 3; what is shown has 1, 2"),
         (None, "layer 2 head 3", "heads 1 to 2, not 3"),
     ],
 )
@@ -137,15 +137,42 @@ def test_a_view_is_found_by_its_name():
         np.testing.assert_allclose(chosen(record, "target.source", view).weights, by_word, atol=1e-6)
 
 
+def test_negative_weights_are_drawn_where_the_largest_is_one():
+    text = heat_map([[-1.0, 0.5, -0.25]], ["a"], ["x", "y", "z"], signed=True)
+    shades = [one for one in tree(text).iter("rect") if one.get("class") in ("heat", "against")][:3]
+    assert [one.get("class") for one in shades] == ["against", "heat", "against"]
+    np.testing.assert_allclose(
+        [float(one.get("fill-opacity")) for one in shades], np.array([1, 0.5, 0.25]) ** BEND, atol=6e-4
+    )
+
+
+def test_a_layer_is_found_by_its_number_where_some_are_left_out():
+    record = records.translation()
+    kinds = tuple(replace(kind, layers=kind.layers[-1:]) for kind in record.kinds)
+    one = chosen(replace(record, kinds=kinds), "target.source", "layer 2 head 2")
+    assert one.label == "layer 2, head 2"
+    np.testing.assert_allclose(one.weights[1, 2], 0.90, atol=1e-6)  # both tokens of "small"
+    with pytest.raises(UserError, match="no layer 1; what is shown has 2"):
+        chosen(replace(record, kinds=kinds), "target.source", "layer 1")
+
+
 def test_regions_are_called_by_their_place():
-    assert region_names(records.shapes(2)) == [
+    def named(picture: Picture, whole: bool = True) -> list[str]:
+        count = len(picture.boxes)
+        flags = (whole, *[False] * (count - 1))
+        return region_names(Line("p", "", ("",) * count, ("",) * count, np.arange(count), flags, picture))
+
+    assert named(records.shapes(2)) == [
         "the whole picture",
         *("row 1, column 1", "row 1, column 2", "row 2, column 1", "row 2, column 2"),
     ]
     loose = replace(records.shapes(2), boxes=np.array([[0, 0, 0.5, 0.5], [0.1, 0.2, 0.7, 0.9]], np.float32))
-    assert region_names(loose) == ["region 1", "region 2"]
+    assert named(loose, False) == ["region 1", "region 2"]
     alone = replace(records.shapes(2), boxes=np.array([[0, 0, 1, 1]], np.float32))
-    assert region_names(alone) == ["row 1, column 1"]
+    assert named(alone, False) == ["row 1, column 1"]
+    large = replace(records.shapes(2), boxes=np.array([[0, 0, 1, 1], [0.1, 0.2, 0.7, 0.9]], np.float32))
+    assert named(large, False) == ["region 1", "region 2"]
+    assert named(large) == ["the whole picture", "row 1, column 1"]
 
 
 def test_every_word_has_its_picture():

@@ -5,9 +5,9 @@ import json
 from measure.examples import references, spoiled
 from rich.cells import cell_len
 
-from heedful.page.evaluation import report
 from heedful.measure.evaluation import evaluate
 from heedful.measure.words import count_words
+from heedful.page.evaluation import report
 
 LINES = references(120)
 SYSTEMS = {"plain": spoiled(LINES, 0.5, 1), "better": spoiled(LINES, 0.1, 2)}

@@ -38,8 +38,8 @@ def report(name: str = "shapes") -> HeadReport:
         {"entropy": [[0.5, 2.0, 1.0], [3.0]], "coverage": [[0.1, 0.2, 0.3], [0.4]]},
         [[0.6, 0.8, 0.0], [1.0]],
         [[0.25, -0.05, 0.0], [0.5]],
-        (Followed("gender", "f", 0, 1, 0.3, 0.1, 3.0, 0.02, 1200, 80),),
-        (Aligned(1, 0, 0.875, True), Aligned(0, 2, 0.5, True)),
+        followed=(Followed("gender", "f", 0, 1, 0.3, 0.1, 3.0, 0.02, 1200, 80),),
+        aligned=(Aligned(1, 0, 0.875), Aligned(0, 2, 0.5)),
     )
     own = HeadKind("source.source", "source reads itself", ("source.0.source",), {"previous": [[0.9, 0.125]]})
     return HeadReport("a translator", "translate", name, 300, (cross, own), 1.25, ("Only 300 of 1000 texts.",))
@@ -83,6 +83,20 @@ def test_a_grid_has_every_head_where_it_is():
     assert y[0] == y[1] == y[2] < y[3]
 
 
+def test_layers_are_called_by_their_block():
+    """Cross-attention in blocks 2 and 4 of six: layers 3 and 5 for everybody."""
+    cross = replace(report().kinds[0], addresses=("text.2.picture", "text.4.picture"))
+    odd = replace(report(), kinds=(cross,))
+    labels = [one.text for one in ElementTree.fromstring(grid_svg("x", [[1.0], [1.0]], cross.addresses)).iter("text")]
+    assert labels == ["1", "3", "5"]
+    text, terminal = " ".join(read(heads_page(odd)).text), heads_terminal(odd, 80, False)
+    for shown in (text, terminal):
+        assert "layer 5, head 1" in shown
+        assert "layer 3, head 2" in shown
+        assert not re.search("layer [124],", shown)
+    assert "  5  ██" in terminal.split("\n")
+
+
 def test_heads_are_ranked_by_what_the_loss_is_without_them():
     cross, own = report().kinds
     assert ranked(cross) == [(1, 0), (0, 0), (0, 2), (0, 1)]
@@ -106,7 +120,7 @@ def test_the_page_runs_nothing_and_asks_for_nothing():
         replace(
             kind,
             label=HOSTILE[0],
-            addresses=tuple(HOSTILE[1:3]),
+            addresses=(f"{HOSTILE[1]}.0.{HOSTILE[0]}",),
             measures={name: [[1.0]] for name in HOSTILE},
             followed=tuple(Followed(name, name, 0, 0, 0.1, 0.1, 1.0, 0.1, 1, 1) for name in HOSTILE),
         )

@@ -131,6 +131,20 @@ def test_a_text_that_goes_on_shows_what_its_last_token_reads():
     assert told == pytest.approx(dict(zip(record.lines["text"].words, last.tolist(), strict=True)), abs=0.006)
 
 
+def test_what_answers_is_what_the_record_says():
+    """A masked word answers, not the text's first token."""
+    record = replace(records.classifying(), views=(), asked={"text": (2,)})  # the first token of "wonderful"
+    lines = picture(record, 80, False).split("\n")
+    weights = record.kinds[0].layers[0].weights.mean(0)
+    line = record.lines["text"]
+    wanted = np.bincount(line.word, weights[line.word == 2].mean(0))
+    start = next(number for number, one in enumerate(lines) if one.startswith("what wonderful reads"))
+    told = {one.split()[0]: float(one.split()[-1]) for one in lines[start + 1 :]}
+    assert told == pytest.approx(dict(zip(line.words, wanted.tolist(), strict=True)), abs=0.006)
+    first = picture(replace(record, asked={}), 80, False)
+    assert "what [CLS] reads" in first
+
+
 def test_a_word_says_where_in_the_picture_it_looks():
     text = picture(records.seeing(), 80, False)
     line = next(line for line in text.split("\n") if line.startswith("red "))

@@ -11,7 +11,7 @@ import pytest
 from heedful.config import parse_recipe
 from heedful.data.readers import read_parallel
 from heedful.errors import UserError
-from heedful.inside.importance import importance, least_important
+from heedful.inside.importance import ablation, importance, least_important
 from heedful.model.pruning import attentions, without_heads
 from heedful.tasks.runs import train
 from heedful.tasks.translate import load
@@ -73,6 +73,19 @@ def test_heads_are_chosen_by_importance(finished: Path, tmp_path: Path) -> None:
         translator.model = translator.models = without_heads(model, least_important(scores, 0.4))
         losses.append(_measured(translator, pairs, None).loss)
     assert losses[0] < losses[1]
+
+
+def test_heads_may_be_chosen_by_the_loss_without_each(finished: Path, tmp_path: Path) -> None:
+    pruned(finished, tmp_path, by="ablation")
+    translator = load(finished)
+    pairs = [
+        _Pair(pair, translator.encode(pair.source), translator.tokenizers["target"].encode(pair.target))
+        for pair in read_parallel(tmp_path / "a.src", tmp_path / "a.tgt")
+    ]
+    keep = least_important(ablation(translator.model, _batches(translator, pairs)), 0.5)
+    kept = json.loads((tmp_path / "small" / "config.json").read_bytes())["pruned"]
+    assert kept == {address: keep[address] for address in kept}
+    assert keep != least_important(importance(translator.model, _batches(translator, pairs)), 0.5)
 
 
 def test_training_goes_on_from_a_pruned_model(finished: Path, tmp_path: Path) -> None:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from heedful.config import parse_recipe
 from heedful.errors import UserError
+from heedful.model.heads import Labels
 from heedful.model.pruning import attentions
+from heedful.tasks import pruning
 from heedful.tasks.classify import load
+from heedful.tasks.looking import encoding
 from heedful.tasks.looking.examples import Files
+from heedful.tasks.looking.reading import Asked
 from heedful.tasks.pruning import prune
 from heedful.tasks.runs import train
 
+from .looking import tiny
 from .test_classify import finished as finished  # a fixture
 from .test_classify import write_corpus
 
@@ -36,6 +45,30 @@ def test_a_classifier_without_half_of_its_heads_is_a_classifier(finished: Path, 
     assert sum(map(len, kept.values())) < sum(attend.heads for _, attend in attentions(whole.model.plan))
     assert small.labels == whole.labels
     assert small.classify(["x y z"])[0].label in small.labels
+
+
+def test_the_first_pass_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = tiny.of("classify")
+    row = encoding.classified(made, Asked(("the fox",))).rows[0]
+    given = [(row.inputs, {"label": Labels(torch.tensor([0]))})]
+    events: list[str] = []
+    clock, forward = time.monotonic, type(made.model).forward
+
+    def passed(*arguments: Any, **options: Any) -> Any:
+        events.append("pass")
+        return forward(*arguments, **options)
+
+    monkeypatch.setattr(type(made.model), "forward", passed)
+
+    def told() -> float:
+        events.append("clock")
+        return clock()
+
+    monkeypatch.setattr(time, "monotonic", told)
+    found = pruning._measured(made.model, given)
+    assert events == ["pass", "clock", "pass", "clock"]
+    chance = dict(made.classify(["the fox"])[0].chances)[made.labels[0]]
+    assert found.loss == pytest.approx(-np.log(chance), rel=1e-4)
 
 
 def test_training_goes_on_from_it(finished: Path, tmp_path: Path) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..errors import UserError
+
+
+class By(StrEnum):
+    gradient = "gradient"
+    ablation = "ablation"
 
 
 def prune(
@@ -20,6 +26,9 @@ def prune(
     source: Annotated[Path | None, typer.Option(metavar="FILE", help="Sentences to judge by, one a line.")] = None,
     target: Annotated[Path | None, typer.Option(metavar="FILE", help="Their translations, line by line.")] = None,
     share: Annotated[float, typer.Option(help="Of all heads, how many go.")] = 0.25,
+    by: Annotated[
+        By, typer.Option(help="Judge heads by the loss's slope, or by the loss without each: better, a pass a head.")
+    ] = By.gradient,
     tag: Annotated[str | None, typer.Option(metavar="LANGUAGE", help="Of several target languages, this one.")] = None,
     features: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The pictures' features, for models that read these.")
@@ -38,11 +47,11 @@ def prune(
     if task_of(model) == "translate":
         if files or source is None or target is None:
             raise UserError(f"{model}: a translator; judge its heads by --source FILE --target FILE")
-        lines = prune_translator(model, source, target, share, output, tag, data)
+        lines = prune_translator(model, source, target, share, output, tag, data, by.value)
     else:
         if not files or source is not None or target is not None:
             raise UserError(f"{model}: judge its heads by examples: heedful prune -m RUN -o FOLDER FILE")
         given = Files(files, examples, features=features, root=data)
-        lines = prune(model, given, share, output)
+        lines = prune(model, given, share, output, by.value)
     for line in lines:
         print(line)

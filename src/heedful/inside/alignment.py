@@ -19,7 +19,7 @@ from ..model.embeddings import TokenInput
 from ..model.layout import Layout
 from ..model.model import Model
 from ..text.tokenizer import Tokenizer
-from .record import Ids, Kind, Layer, Line, Reals, View, by_words, mean_of
+from .record import Ids, Kind, Layer, Line, Reals, View, by_words, layer_number, mean_of
 
 Link = tuple[int, int]  # a source word and a target word, numbered as in their lines, controls included
 Heads = list[tuple[int, int]]  # (layer, head)
@@ -125,12 +125,42 @@ def best_heads(
     return sorted(scores, key=lambda head: (-scores[head][0] / max(1.0, scores[head][1]), head))[:count]
 
 
-def best_view(kind: Kind, lines: Mapping[str, Line], heads: Sequence[tuple[int, int]]) -> View:
-    """The mean of some heads, at least one, as the view "best"."""
+def telling(kinds: Sequence[tuple[Kind, Mapping[str, Line]]]) -> dict[tuple[int, int], float]:
+    """For each (layer, head) of a kind between a text and a picture, how many bits it says of which words and regions
+    belong together: the mean `information` over the same kind of some examples."""
+    bits: dict[tuple[int, int], float] = {}
+    for kind, lines in kinds:
+        queries, keys = lines[kind.queries], lines[kind.keys]
+        for at, layer in enumerate(kind.layers):
+            for head, own in enumerate(layer.weights):
+                merged = _text(own, queries, keys)[0]
+                told = information(merged if queries.picture is None else merged.T)
+                bits[at, head] = bits.get((at, head), 0.0) + told / len(kinds)
+    return bits
+
+
+def information(weights: Reals) -> float:
+    """How many bits it tells of the region to know the word: the mutual information of weights [words, regions], all
+    words being equally likely. 0 where every word has the same regions; a head that always looks at the same place, or
+    everywhere, tells nothing, however sure it is."""
+    totals = weights.sum(-1, keepdims=True, dtype=np.float64)
+    shares = (weights / np.where(totals > 0, totals, 1.0))[totals[:, 0] > 0]
+    if not shares.size:
+        return 0.0
+    bits = lambda rows: -(rows * np.log2(np.where(rows > 0, rows, 1.0))).sum(-1)
+    return float(bits(shares.mean(0)) - bits(shares).mean())
+
+
+def best_view(kind: Kind, lines: Mapping[str, Line], heads: Sequence[tuple[int, int]], examples: int = 1) -> View:
+    """The mean of some heads, at least one, as the view "best"; chosen over so many `examples`."""
     mean = mean_of([Layer("", kind.layers[layer].weights[[head]]) for layer, head in heads])
-    named = ", ".join(f"layer {layer + 1} head {head + 1}" for layer, head in heads)
-    note = f"The mean of the heads that align words best: {named}."
-    return View(kind.name, "best", "best heads", note, mean)
+    named = ", ".join(f"layer {layer_number(kind.layers[layer].address)} head {head + 1}" for layer, head in heads)
+    over = "on this one alone" if examples == 1 else f"over {examples} examples"
+    if all(lines[name].picture is None for name in (kind.queries, kind.keys)):
+        note = f"The mean of the heads that align words best, chosen {over}: {named}."
+        return View(kind.name, "best", "best heads", note, mean)
+    note = f"What tells most about which words and regions belong together, chosen {over}: {named}."
+    return View(kind.name, "best", "most telling head", note, mean)
 
 
 def links(weights: Reals, queries: Line, keys: Line) -> list[Link]:

@@ -9,7 +9,7 @@ from itertools import takewhile
 import numpy as np
 import numpy.typing as npt
 
-from .record import Kind, Layer, Line, Reals, Record, View, by_words, mean_of
+from .record import Kind, Layer, Line, Reals, Record, View, by_words, layer_number, mean_of
 
 Doubles = npt.NDArray[np.float64]
 
@@ -20,8 +20,8 @@ class Difference:
 
     `distances` [kind][layer of a][head]: the Jensen-Shannon divergence of a head's weights from those of the head
     of the same number at the same address, in bits, 0 (same) to 1 (nothing in common), the mean over queries; a layer
-    without one to compare with has no numbers. `views`, on the lines of `a`: by how much more
-    the mean of the heads gives in `b`, over all layers ("difference") and layer by layer ("difference 1"). `said`: by
+    without one to compare with has no numbers. `views`, on the lines of `a`: by how much more the mean of the heads
+    gives in `b`, over all layers ("difference") and layer by layer ("difference 1", by `layer_number`). `said`: by
     token, as far as both answers begin alike, by how many nats `b` finds it likelier; `total` the same of the whole
     answer where it is the same text. `notes` say what could not be compared.
     """
@@ -120,13 +120,12 @@ class _Pair:
         return found
 
     def views(self) -> Iterator[View]:
-        both = [(number, one, two) for number, (one, two) in enumerate(self.layers, 1) if two is not None]
-        both = [(number, one, two) for number, one, two in both if len(one.weights) and len(two.weights)]
+        both = [(one, two) for one, two in self.layers if two is not None and len(one.weights) and len(two.weights)]
         note = f"What a head gives on average in {self.models[1]}, less what it gives in {self.models[0]}."
         if both:
-            ours, theirs = [one for _, one, _ in both], [two for _, _, two in both]
-            yield self._view("difference", "difference", note, ours, theirs)
-        for number, one, two in both:
+            yield self._view("difference", "difference", note, *map(list, zip(*both, strict=True)))
+        for one, two in both:
+            number = layer_number(one.address)
             yield self._view(f"difference {number}", f"difference, layer {number}", note, [one], [two])
 
     def _view(self, name: str, label: str, note: str, ours: list[Layer], theirs: list[Layer]) -> View:

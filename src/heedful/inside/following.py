@@ -4,8 +4,7 @@ A head that attends to adjectives may do so because it always looks one word bac
 set against what it would give them if it knew places and no words: its own mean weights at each distance, over all
 texts, shared out anew for each query. (Clark et al. 2019, section 5, and Voita et al. 2019, section 5.2, hold syntactic
 heads against the best fixed distance; that is the same for a head that has one.) The baseline is made of the weights
-that it judges: of few texts it knows too much, and what
-is found is too little rather than too much.
+that it judges: of few texts it knows too much, and what is found is too little rather than too much.
 """
 
 from __future__ import annotations

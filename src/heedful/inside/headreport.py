@@ -33,13 +33,12 @@ class Followed:
 
 @dataclass(frozen=True)
 class Aligned:
-    """A head whose strongest source words were held against true links, or scored without any: `agreement` 0..1, higher
-    is better; `gold` says which of both."""
+    """A head by how well its strongest source words are links, scored without true ones: `agreement` 0..1, higher is
+    better."""
 
     layer: int
     head: int
     agreement: float
-    gold: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class HeadKind:
     `addresses` are the layers' (`target.3.source`). `measures` [measure][layer][head] are means over the texts, named
     as in `measures.MEASURES`. `importance` is by gradient, `ablation` by how many nats per label the loss grows without
     the head; None where it was not asked for. Heads that share keys and values (grouped heads) are judged together and
-    have the same number. `followed` and `aligned` come best first.
+    have the same number. `best` are the (layer, head) to show first. `followed` and `aligned` come best first.
     """
 
     name: str
@@ -58,6 +57,7 @@ class HeadKind:
     measures: dict[str, Scores] = field(default_factory=dict)
     importance: Scores | None = None
     ablation: Scores | None = None
+    best: tuple[tuple[int, int], ...] = ()
     followed: tuple[Followed, ...] = ()
     aligned: tuple[Aligned, ...] = ()
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..model.embeddings import Input
 from ..model.model import Model
 from ..model.plan import FinalNorm, Head, Plan
+from ..model.probe import Probe
 from .probing import capture
 from .record import Guess, Lens
 from .rescoring import evaluating
@@ -31,17 +32,19 @@ def lens(
     label: str,
     positions: Sequence[int] | None = None,
     top: int = 5,
+    edits: Sequence[Probe] = (),
 ) -> Lens:
     """The `top` likeliest outputs of a head of tokens after each layer, at some `positions` of row 0 (None: at all).
 
-    `text` names outputs. The last layer says what the model says. ValueError for a head that reads rows.
+    `text` names outputs; `edits` change the run. The last layer says what the model says. ValueError for a head that
+    reads rows.
     """
     plan = head_of(model, head)
     if plan.reads != "tokens":
         raise ValueError(f"the head {head!r} reads rows; only one that reads tokens can be moved from layer to layer")
     stream = plan.streams[0]
     layers = _layers(model.plan, plan)
-    seen = capture(model, inputs, list(layers.values()))
+    seen = capture(model, inputs, list(layers.values()), *edits)
     asked = range(int(seen.layouts[stream].lengths[0])) if positions is None else positions
     rows = torch.tensor([*asked], dtype=torch.long, device=seen.layouts[stream].device)
     named = text if callable(text) else text.__getitem__

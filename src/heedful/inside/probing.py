@@ -130,8 +130,8 @@ Which = Mapping[int, Sequence[int]] | Sequence[int]  # numbers for every row, or
 
 
 def heads_off(heads: Mapping[str, Which]) -> Edit:
-    """Without some heads: their weights become 0, and so does what they add. By attention (`target.3.source`) the heads,
-    for all rows alike or by row. Feels the same in one pass and in decoding."""
+    """Without some heads: their weights become 0, and so does what they add. By attention (`target.3.source`) the
+    heads, for all rows alike or by row. Feels the same in one pass and in decoding."""
 
     def change(address: str, weights: Tensor, rows: Tensor | None) -> Tensor:
         off = _marked(heads[address.removesuffix(".weights")], rows, weights.shape[1])
@@ -165,15 +165,16 @@ def patched(address: str, tokens: Sequence[int], states: Tensor) -> Edit:
 
 
 def _marked(which: Which, rows: Tensor | None, size: int) -> Tensor:
-    """Boolean [rows or 1, size]: which numbers are meant, in each row of a group."""
+    """Boolean [rows or 1, size]: which numbers are meant, in each row of a group. Those beyond `size` are not there: in
+    decoding a stream may still be shorter."""
     if not isinstance(which, Mapping):
         marks = torch.zeros(1, size, dtype=torch.bool)
-        marks[0, list(which)] = True
+        marks[0, [number for number in which if number < size]] = True
         return marks
     assert rows is not None, "what is said by row needs the rows"
     marks = torch.zeros(len(rows), size, dtype=torch.bool)
     for place, row in enumerate(rows.tolist()):
-        marks[place, list(which.get(row, ()))] = True
+        marks[place, [number for number in which.get(row, ()) if number < size]] = True
     return marks
 
 

@@ -51,11 +51,13 @@ class Line:
 class Layer:
     """One attention: its address without the point (`target.3.source`) and its weights [heads, queries, keys]. Layers
     of a pruned model differ in heads. `weighted`, if asked for, is the same by what values add (see
-    `measures.value_weighted`)."""
+    `measures.value_weighted`). `order` is its place among all attentions as the model runs them: which of a block is
+    first."""
 
     address: str
     weights: Reals
     weighted: Reals | None = None
+    order: int = 0
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,8 @@ class WhatIf:
 class Record:
     """Everything of one look. `text` is what was read, `answer` what came out; `best` are, by kind, the (layer, head)
     whose alignment the view "best" is the mean of; `measures` [kind][measure][layer][head]; `notes` are sentences for
-    the reader: what was cut, what is missing and why."""
+    the reader: what was cut, what is missing and why. `asked` are, by a line's name, the tokens whose states give the
+    answer: a masked word, or the token a label is read from. It is empty for text that is written."""
 
     model: str
     task: str
@@ -176,6 +179,7 @@ class Record:
     answers: tuple[Answers, ...] = ()
     what_if: tuple[WhatIf, ...] = ()
     notes: tuple[str, ...] = ()
+    asked: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def kind(self, name: str) -> Kind:
         return next(kind for kind in self.kinds if kind.name == name)
@@ -188,6 +192,11 @@ def by_words(weights: Reals, queries: Line, keys: Line) -> Reals:
     np.add.at(merged, (queries.word[:, None], keys.word[None, :]), np.asarray(weights, np.float64))
     counts = np.bincount(queries.word, minlength=len(queries.words))
     return (merged / np.maximum(counts, 1)[:, None]).astype(np.float32)
+
+
+def layer_number(address: str) -> int:
+    """What a layer is called: its block's number within its stream, from 1, whichever layers are shown."""
+    return int(address.split(".")[1]) + 1
 
 
 def mean_of(layers: Sequence[Layer]) -> Reals:

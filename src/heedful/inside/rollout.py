@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .record import Kind, Layer, Line, View, mean_of
+from .record import Kind, Layer, Line, View, layer_number, mean_of
 
 Doubles = npt.NDArray[np.float64]
 Shares = dict[str, Doubles]  # by stream, [tokens of one stream, tokens of that stream]
@@ -64,7 +64,7 @@ class _Read:
 
     @property
     def block(self) -> int:
-        return int(self.layer.address.split(".")[1])
+        return layer_number(self.layer.address) - 1
 
 
 def _after(own: Shares, other: Shares, layer: Layer) -> Shares:
@@ -80,8 +80,8 @@ def _order(streams: Sequence[str], reads: Sequence[_Read]) -> Iterator[list[_Rea
     """All attentions as the model runs them, those that happen at once together.
 
     A stream that another reads and that reads none runs first. Two that read each other run each on its own up to
-    where they meet next, and there read each other as they were (ViLBERT, LXMERT). Within a block, a stream that is
-    read and reads back is read before the own one, else after it, as all our families do.
+    where they meet next, and there read each other as they were (ViLBERT, LXMERT). Within a block, layers say which
+    comes first.
     """
     waiting = {stream: _blocks(stream, reads) for stream in streams}
     done: set[str] = set()
@@ -99,9 +99,7 @@ def _order(streams: Sequence[str], reads: Sequence[_Read]) -> Iterator[list[_Rea
 def _blocks(stream: str, reads: Sequence[_Read]) -> list[_Read]:
     """The attentions of a stream in order."""
     mine = [read for read in reads if read.stream == stream]
-    others = {read.attended for read in mine if not read.own}
-    mutual = any(read.stream in others and read.attended == stream for read in reads)
-    return sorted(mine, key=lambda read: (read.block, read.own == mutual))
+    return sorted(mine, key=lambda read: (read.block, read.layer.order))
 
 
 def _view(kind: Kind, shares: Shares) -> View:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import UserError
-from ..inside.record import Kind, Line, Picture, Reals, Record, by_words, mean_of
+from ..inside.record import Kind, Line, Reals, Record, by_words, layer_number, mean_of
 
 WHOLE = "the whole picture"
 
@@ -30,8 +30,8 @@ def chosen(record: Record, kind: str | None = None, view: str | None = None) -> 
     """By default the kind that has a view of its best heads, else one that reads another stream; and of a kind that
     view, else the mean of its last layer.
 
-    `view` is the name of a view, "last", "mean" (of all layers), "layer N" or "layer N head M", numbered from 1.
-    UserError for what the record does not have.
+    `view` is the name of a view, "last", "mean" (of all layers), "layer N" (its `layer_number`) or "layer N head M",
+    numbered from 1. UserError for what the record does not have.
     """
     of = _kind(record, kind)
     views = {one.name: one for one in record.views if one.kind == of.name}
@@ -68,9 +68,10 @@ def _of_heads(kind: Kind, view: str, views: list[str]) -> tuple[Reals, str]:
         known = ", ".join([*views, "last", "mean", "layer N", "layer N head M"])
         raise UserError(f"no view of {kind.name} is called {view!r}; there are {known}")
     number, head = int(found[1]), int(found[2] or 0)
-    if not 1 <= number <= len(kind.layers):
-        raise UserError(f"{kind.name} has layers 1 to {len(kind.layers)}, not {number}")
-    layer = kind.layers[number - 1]
+    layers = {layer_number(one.address): one for one in kind.layers}
+    if number not in layers:
+        raise UserError(f"{kind.name} has no layer {number}; what is shown has {', '.join(map(str, layers))}")
+    layer = layers[number]
     if found[2] is None:
         return mean_of([layer]), f"mean of layer {number}"
     if not 1 <= head <= len(layer.weights):
@@ -78,10 +79,12 @@ def _of_heads(kind: Kind, view: str, views: list[str]) -> tuple[Reals, str]:
     return layer.weights[head - 1], f"layer {number}, head {head}"
 
 
-def region_names(picture: Picture) -> list[str]:
-    """What each token of a picture is called: its row and column where they make a grid, else its number."""
-    boxes = np.asarray(picture.boxes, np.float64).reshape(-1, 4).round(3)
-    whole = wholes(picture)
+def region_names(line: Line) -> list[str]:
+    """What each token of a picture is called: its row and column where they make a grid, else its number; a control
+    stands for the whole."""
+    assert line.picture is not None, "regions are of pictures"
+    boxes = np.asarray(line.picture.boxes, np.float64).reshape(-1, 4).round(3)
+    whole = np.array(line.control, np.bool_)
     parts = boxes[~whole]
     columns, rows = ({value: number for number, value in enumerate(np.unique(parts[:, axis]), 1)} for axis in (0, 1))
     grid = len(columns) * len(rows) == len(parts) == len(np.unique(parts[:, :2], axis=0))
@@ -91,10 +94,3 @@ def region_names(picture: Picture) -> list[str]:
         place = f"row {rows.get(box[1])}, column {columns.get(box[0])}" if grid else f"region {number}"
         names.append(WHOLE if all_of_it else place)
     return names
-
-
-def wholes(picture: Picture) -> np.ndarray:
-    """Which tokens [tokens] stand for the whole of a picture; none where it has but one."""
-    boxes = np.asarray(picture.boxes, np.float64).reshape(-1, 4)
-    found: np.ndarray = np.all(np.abs(boxes - [0, 0, 1, 1]) < 1e-3, axis=1) & (len(boxes) > 1)
-    return found

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 
 from ..errors import UserError
-from ..inside.record import Picture, Record
-from .chosen import Chosen, chosen, region_names, wholes
+from ..inside.record import Line, Record
+from .chosen import Chosen, chosen, region_names
 from .labels import cells, isolated, label
 from .render import Markup, escape, open_svg
 from .style import COLOURS, PICTURE
@@ -101,7 +101,7 @@ def heat_map(
         out.append(
             f'<text class="{look}" x="{left - 10:.1f}" y="{y:.1f}" text-anchor="end">{escape_isolated(text)}</text>'
         )
-    out += _fields(rows, query_labels, key_labels, (left, top, cell, peak))
+    out += _fields(rows, query_labels, key_labels, (left, top, cell, peak), signed)
     return Markup("".join([*out, *_key(left, height - 24, peak, signed), "</svg>"]))
 
 
@@ -112,7 +112,11 @@ def escape_isolated(text: str) -> str:
 
 
 def _fields(
-    rows: Sequence[Sequence[float]], queries: Sequence[str], keys: Sequence[str], at: tuple[float, float, float, float]
+    rows: Sequence[Sequence[float]],
+    queries: Sequence[str],
+    keys: Sequence[str],
+    at: tuple[float, float, float, float],
+    signed: bool,
 ) -> Iterator[str]:
     left, top, cell, peak = at
     every = len(rows) * len(keys) <= TITLED
@@ -120,7 +124,7 @@ def _fields(
     size = f'width="{cell - gap:g}" height="{cell - gap:g}" rx="{corner}"'
     for row, weights in enumerate(rows):
         for column, weight in enumerate(weights):
-            share = min(abs(weight) / peak, 1.0) if weight > 0 or peak != 1.0 else 0.0
+            share = min(abs(weight) / peak, 1.0) if weight > 0 or signed else 0.0
             box = f'x="{left + cell * column + gap / 2:.1f}" y="{top + cell * row + gap / 2:.1f}" {size}'
             empty = f'<rect class="empty" {box}/>'
             if share < SEEN and not every:
@@ -180,7 +184,7 @@ def _matrix(one: Chosen) -> Markup:
 def _told(one: Chosen) -> str:
     """The strongest of each row in words."""
     verb = "owes most to" if one.signed else "reads most"
-    names = [region_names(line.picture) if line.picture else line.words for line in (one.queries, one.keys)]
+    names = [region_names(line) if line.picture else line.words for line in (one.queries, one.keys)]
     rows = [
         f"{names[0][row]} {verb} {names[1][int(np.abs(weights).argmax())]} ({weights[np.abs(weights).argmax()]:.2f})"
         for row, weights in enumerate(one.weights[:60])
@@ -226,17 +230,18 @@ def _tiles(one: Chosen) -> Markup:
     for place, word in enumerate(words[:MOST_TILES]):
         x, y = 16 + step_x * (place % across), 6 + step_y * (place // across)
         out.append(f'<g transform="translate({x:.1f} {y:.1f})">')
-        out += _tile(line.words[word], by_word[word], picture, (width, height))
+        out += _tile(line.words[word], by_word[word], one.keys if reads else one.queries, (width, height))
         out.append("</g>")
     if len(words) > MOST_TILES:
         out.append(f'<text x="16" y="{total[1] - 4:g}">The first {MOST_TILES} of {len(words)} words.</text>')
     return Markup("".join([*out, "</svg>"]))
 
 
-def _tile(word: str, weights: np.ndarray, picture: Picture, size: tuple[float, float]) -> Iterator[str]:
+def _tile(word: str, weights: np.ndarray, seen: Line, size: tuple[float, float]) -> Iterator[str]:
     width, height = size
-    names, whole = region_names(picture), wholes(picture)
-    shares = np.where(whole, 0.0, np.nan_to_num(np.abs(weights)))
+    picture, names = seen.picture, region_names(seen)
+    assert picture is not None
+    shares = np.where(np.array(seen.control, np.bool_), 0.0, np.nan_to_num(np.abs(weights)))
     best, peak = int(shares.argmax()), float(shares.max()) or 1.0
     yield f'<rect class="night" width="{width:.2f}" height="{height:.2f}"/><use href="#picture" opacity="0.14"/>'
     for region in np.argsort(shares, kind="stable"):

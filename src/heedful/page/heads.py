@@ -10,6 +10,7 @@ from typing import Any
 
 from ..inside.headreport import HeadKind, HeadReport, Scores
 from ..inside.measures import MEASURES
+from ..inside.record import layer_number
 from . import render
 from .labels import fitted, inked, label
 from .render import Markup, Section, escape, open_svg
@@ -139,13 +140,13 @@ def grid_svg(name: str, scores: Scores, addresses: Sequence[str]) -> Markup:
             f'<text class="small" x="{34 + cell * (head + 0.5):.1f}" y="14" text-anchor="middle">{head + 1}</text>'
         )
     for layer, heads in enumerate(scores):
-        y = 20 + cell * layer
-        out.append(f'<text class="small" x="26" y="{y + cell / 2 + 4:.1f}" text-anchor="end">{layer + 1}</text>')
+        y, number = 20 + cell * layer, _numbered(addresses, layer)
+        out.append(f'<text class="small" x="26" y="{y + cell / 2 + 4:.1f}" text-anchor="end">{number}</text>')
         for head, value in enumerate(heads):
             box = f'x="{34 + cell * head + 1:.1f}" y="{y + 1:.1f}" width="{cell - 2:g}" height="{cell - 2:g}" rx="4"'
             told = f"{value:.3f}" if math.isfinite(value) else "no number"
             where = f" ({addresses[layer]})" if layer < len(addresses) else ""
-            title = escape(f"layer {layer + 1}, head {head + 1}{where}: {told}")
+            title = escape(f"layer {number}, head {head + 1}{where}: {told}")
             share = min(1.0, abs(_number(value)) / peak) ** BEND
             look = "against" if value < 0 else "heat"
             out.append(f'<g class="cell"><title>{title}</title><rect class="empty" {box}/>')
@@ -164,12 +165,16 @@ def _ranking(kind: HeadKind) -> Iterator[Markup]:
     ends = [("The most important", order[:ROWS]), ("The least important", list(reversed(order[ROWS:]))[:ROWS])]
     for title, rows in ends:
         if rows:
-            cells = [(_name(at), *(_told(scores, at) for _, scores in columns.values())) for at in rows]
+            cells = [(_name(kind, *at), *(_told(scores, at) for _, scores in columns.values())) for at in rows]
             yield render.table((f"{title}", *head[1:]), cells, align)
 
 
-def _name(at: tuple[int, int]) -> str:
-    return f"layer {at[0] + 1}, head {at[1] + 1}"
+def _name(kind: HeadKind, layer: int, head: int) -> str:
+    return f"layer {_numbered(kind.addresses, layer)}, head {head + 1}"
+
+
+def _numbered(addresses: Sequence[str], layer: int) -> int:
+    return layer_number(addresses[layer]) if layer < len(addresses) else layer + 1
 
 
 def _told(scores: Scores, at: tuple[int, int]) -> str:
@@ -185,7 +190,7 @@ def _followed(kind: HeadKind) -> Iterator[Markup]:
     rows = [
         (
             f"{one.feature}: {one.value}",
-            _name((one.layer, one.head)),
+            _name(kind, one.layer, one.head),
             f"{one.share:.1%}",
             f"{one.placed:.1%}",
             f"{one.lift:.2f}",
@@ -206,10 +211,11 @@ def _aligned(kind: HeadKind) -> Iterator[Markup]:
     if not kind.aligned:
         return
     rows = [
-        (_name((one.layer, one.head)), f"{one.agreement:.1%}", render.bar(one.agreement)) for one in kind.aligned[:ROWS]
+        (_name(kind, one.layer, one.head), f"{one.agreement:.1%}", render.bar(one.agreement))
+        for one in kind.aligned[:ROWS]
     ]
-    what = "Agrees with the true links" if kind.aligned[0].gold else "Score without true links"
-    yield render.table(("Heads that align words", what, ""), rows, ("text", "number", "text"))
+    head = ("Heads that align words", "Score without true links", "")
+    yield render.table(head, rows, ("text", "number", "text"))
 
 
 # ---- the terminal ----------------------------------------------------------------------------------------------------
@@ -243,19 +249,20 @@ def _lines(kind: HeadKind, room: int, most: int, pen: Pen) -> Iterator[str]:
             pen("against", "-" + shade(-value / peak, 1)) if value < 0 else pen("read", shade(_number(value) / peak, 2))
             for value in drawn
         )
-        yield f"{layer + 1:3d}  {''.join(cells)}{'…' if len(drawn) < len(heads) else ''}"
+        yield f"{_numbered(kind.addresses, layer):3d}  {''.join(cells)}{'…' if len(drawn) < len(heads) else ''}"
     if len(scores) > most:
         yield pen("soft", f"… and {len(scores) - most} more layers")
     order = ranked(kind)
     for title, some in (("most", order[:3]), ("least", order[3:][-2:][::-1])):
         for at in some:
             value = scores[at[0]][at[1]]
-            text = f"{title:5s}  {_name(at)}"
+            text = f"{title:5s}  {_name(kind, *at)}"
             drawn_bar = pen("read", bar(abs(_number(value)) / peak, 12)) + " " if room >= 46 else ""
             yield fitted(text, room) if room < 32 else f"{text:26s} {drawn_bar}{value:.3f}"
     for one in kind.followed[:2]:
         yield fitted(
-            f"{_name((one.layer, one.head))} follows {inked(one.feature)}: {inked(one.value)} × {one.lift:.2f}", room
+            f"{_name(kind, one.layer, one.head)} follows {inked(one.feature)}: {inked(one.value)} × {one.lift:.2f}",
+            room,
         )
     for best in kind.aligned[:1]:
-        yield fitted(f"{_name((best.layer, best.head))} aligns words best: {best.agreement:.1%}", room)
+        yield fitted(f"{_name(kind, best.layer, best.head)} aligns words best: {best.agreement:.1%}", room)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from textwrap import wrap
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from .labels import cells, fitted, inked, isolated, label
 SHADES = "·░▒▓█"
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 ROWS = 16  # words of a matrix
+NOTE = 5  # lines of a note
 BARS = 6  # candidates of one answer
 GROUPS = 8  # answers of several (a tag for each word)
 WORDS = 8  # words that mattered
@@ -45,7 +47,8 @@ def picture(record: Record, width: int, colour: bool) -> str:
         if view is None or written or pictures:
             lines += ["", *(_matrix(one, room, pen) if written else _looked(record, one, room, pen))]
     for note in record.notes[:2]:
-        lines.append(pen("soft", fitted(inked(note), room)))
+        told = wrap(inked(note), room)
+        lines += [pen("soft", fitted(line, room)) for line in told[:NOTE]]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -202,10 +205,11 @@ def _mattered(record: Record, view: View, room: int, pen: Pen) -> Iterator[str]:
 
 
 def _looked(record: Record, one: Chosen, room: int, pen: Pen) -> Iterator[str]:
-    """What the token that answers read: the last one of a text that goes on, else the first one."""
-    query = len(one.queries.words) - 1 if one.kind.causal else 0
-    asked = region_names(one.queries.picture)[query] if one.queries.picture else one.queries.words[query]
-    told = f"what {label(asked, 16)} reads: {inked(one.label)}"
+    """What the token that answers read: the one that is said to, or the last of a text that goes on, or the first."""
+    asked = record.asked.get(one.queries.name, ())
+    query = int(one.queries.word[asked[0]]) if asked else len(one.queries.words) - 1 if one.kind.causal else 0
+    named = region_names(one.queries)[query] if one.queries.picture else one.queries.words[query]
+    told = f"what {label(named, 16)} reads: {inked(one.label)}"
     if one.keys.picture or one.queries.picture:
         yield from _seen(one, room, pen)
     else:
@@ -216,8 +220,7 @@ def _seen(one: Chosen, room: int, pen: Pen) -> Iterator[str]:
     """Where in the picture each word looks, or what of it looks there most."""
     yield pen("soft", fitted(f"{inked(one.kind.label)}: {inked(one.label)}", room))
     reads = one.keys.picture is not None
-    seen = one.keys.picture or one.queries.picture
-    assert seen is not None
+    seen = one.keys if reads else one.queries
     line, by_word = (one.queries, one.weights) if reads else (one.keys, one.weights.T)
     names = region_names(seen)
     words = [number for number, control in enumerate(line.control) if not control]

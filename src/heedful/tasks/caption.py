@@ -20,13 +20,13 @@ from ..data.table import Table
 from ..decode.engine import decode
 from ..decode.options import Hypothesis, Options
 from ..errors import UserError
-from ..page import render
-from ..page.render import Section
 from ..measure.translation import Scorer, Scores
 from ..model.embeddings import TokenInput
 from ..model.heads import Labels
 from ..model.layout import Layout
 from ..model.model import Model
+from ..page import render
+from ..page.render import Section
 from ..text.tokenizer import Tokenizer
 from ..train.run import Run
 from ..train.validation import Sample, Validation

@@ -14,11 +14,11 @@ import msgspec
 
 from ..config import TASKS, write_toml
 from ..errors import UserError
+from ..model.hardware import cpu_description
+from ..model.model import Model
 from ..page.card import Card, markdown
 from ..page.render import Section
 from ..page.report import Story, run_page
-from ..model.hardware import cpu_description
-from ..model.model import Model
 from ..train.journal import read
 from ..train.run import Run
 

@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from ..data.readers import resolve
 from ..errors import UserError
-from ..inside.importance import Batch, importance, least_important
+from ..inside.importance import Batch, ablation, importance, least_important
 from ..model.files import read_config
 from ..model.model import Model
 from ..model.pruning import attentions, without_heads
@@ -26,13 +26,15 @@ from .looking.examples import GOLD, Files, batches
 from .translate.partial import require_new
 
 Kept = Mapping[str, Sequence[int]]
+By = Literal["gradient", "ablation"]
+JUDGES = {"gradient": importance, "ablation": ablation}
 
 
-def prune(model: Path, files: Files, share: float, out: Path) -> Iterator[str]:
+def prune(model: Path, files: Files, share: float, out: Path, by: By = "gradient") -> Iterator[str]:
     """Write the model without `share` of its heads to the folder `out`; yields lines that say what that changed.
 
-    Heads are judged by what the examples lose without them (see `inside.importance`); the scores are those of
-    `heedful evaluate` on all of the files. UserError where a file cannot be used, or nothing can go.
+    Heads are judged by what the examples lose without them (see `inside.importance`, and there `ablation`); the scores
+    are those of `heedful evaluate` on all of the files. UserError where a file cannot be used, or nothing can go.
     """
     require_share(share)
     require_new(out)
@@ -44,7 +46,7 @@ def prune(model: Path, files: Files, share: float, out: Path) -> Iterator[str]:
         raise UserError(f"{files.named}: no examples to judge the heads by")
     own = {} if files.features is None else {"features": files.features}
     before, scores = _measured(loaded.model, given), evaluate(model, files.files, files.root, **own)
-    smaller, keep = cut(loaded.model, importance(loaded.model, given), share, model)
+    smaller, keep = cut(loaded.model, JUDGES[by](loaded.model, given), share, model)
     _save(smaller, folder, keep, out)
     after = _measured(smaller, given)
     yield from told_heads(loaded.model, keep)
@@ -93,7 +95,8 @@ def pruned_since(extra: Mapping[str, Any], keep: Kept) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Measured:
-    """Of a model on examples: the mean loss of a label in nats, and examples a second in one pass."""
+    """Of a model on examples: the mean loss of a label in nats, and examples a second in one pass after a first one
+    that is not counted."""
 
     heads: int
     parameters: int
@@ -104,6 +107,7 @@ class _Measured:
 @torch.no_grad()
 def _measured(model: Model, given: Sequence[Batch]) -> _Measured:
     model.eval()
+    model(*given[0])  # the first pass of a process is slow
     began, total, labels, rows = time.monotonic(), 0.0, 0, 0
     for inputs, wanted in given:
         for sums in model(inputs, wanted).values():

@@ -49,6 +49,24 @@ def chromium() -> Iterator[Any]:
         launched.close()
 
 
+@pytest.fixture(scope="module")
+def opened(request: pytest.FixtureRequest, chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    """One page, of its RECORD, for the tests of a file; each begins with nothing chosen."""
+    file = tmp_path_factory.mktemp("look") / "look.html"
+    file.write_text(page(request.module.RECORD), "utf-8")
+    tab = chromium.new_page(viewport={"width": 1100, "height": 900})
+    yield Opened(tab, file)
+    tab.close()
+
+
+@pytest.fixture
+def tab(opened: Opened) -> Iterator[Any]:
+    opened.tab.reload()
+    opened.tab.wait_for_selector("html[data-ready]", state="attached")
+    yield opened.tab
+    assert opened.told == []
+
+
 @pytest.fixture
 def show(chromium: Any, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
     """`show(record, width=1100, height=900, dark=False)` opens its page."""

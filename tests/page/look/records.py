@@ -34,7 +34,7 @@ def translation(seed: int = 1) -> Record:
             scores = 2.5 * rng.normal(size=(heads, 5, 5))
             if causal:
                 scores = np.where(np.tril(np.ones((5, 5), bool)), scores, -1e9)
-            found.append(Layer(f"target.{number}.{name}", softmax(scores), softmax(scores * 0.5)))
+            found.append(Layer(f"target.{number}.{name}", softmax(scores), softmax(scores * 0.5), int(not causal)))
         return tuple(found)
 
     cross = Kind("target.source", "answer reads text", "written", "source", False, layers("source", False))

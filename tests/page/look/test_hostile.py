@@ -49,7 +49,7 @@ def record(texts: list[str]) -> Record:
     names = (next(turn), next(turn))
     lines = {name: line(name) for name in names}
     kinds = tuple(
-        Kind(f"{a}.{b}", next(turn), a, b, False, (Layer(f"{next(turn)}.0.{next(turn)}", weights),))
+        Kind(f"{a}.{b}", next(turn), a, b, False, (Layer(f"{next(turn).replace('.', '·')}.0.{next(turn)}", weights),))
         for a, b in (names, names[::-1])
     )
     guesses = tuple(Guess(text, 0.01) for text in texts[:40])

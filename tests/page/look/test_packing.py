@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from heedful.errors import UserError
 from heedful.inside.record import Layer, Record, WhatIf
 from heedful.page.look import page
 from heedful.page.look.packing import decoded, encoded, pack, quantised, restored
@@ -79,26 +78,16 @@ def test_what_is_no_number_is_null_or_nothing() -> None:
     assert not steps[:3].any()
 
 
-def test_only_the_last_layers_if_so_wished_and_it_says_so() -> None:
-    record = replace(
-        translation(),
-        best={"target.source": [(0, 1), (1, 0)]},
-        what_if=(WhatIf("head", ("target.1.source", 1), "off", "", -1.0, -0.5),),
-    )
-    data = pack(record, "top 1").data
+def test_layers_are_called_by_their_address_and_found_by_their_place() -> None:
+    """The second layer alone: still the second to people, the first of what is there."""
+    whole = translation()
+    kinds = tuple(replace(kind, layers=kind.layers[1:]) for kind in whole.kinds)
+    run = WhatIf("head", ("target.1.source", 1), "off", "", -1.0, -0.5)
+    data = pack(replace(whole, kinds=kinds, best={"target.source": [(0, 1)]}, what_if=(run,))).data
     assert [layer["layer"] for layer in data["kinds"][0]["layers"]] == [1]
-    assert data["kinds"][0]["best"] == [[0, 0]]
-    assert data["kinds"][0]["measures"][0][1] == [[3.0, 0.25]]
+    assert data["kinds"][0]["best"] == [[0, 1]]
     assert (data["what_if"][0]["kind"], data["what_if"][0]["layer"], data["what_if"][0]["head"]) == (0, 0, 1)
-    assert any("only the last 1 of 2 layers" in note for note in data["notes"])
-    assert pack(record).data["notes"] == list(record.notes)
-    assert "only the last 1 of 2 layers" in page(record, keep="top 1")
-
-
-@pytest.mark.parametrize("keep", ["", "top", "top 0", "top -1", "top two", "bottom 2"])
-def test_a_wrong_wish_is_told(keep: str) -> None:
-    with pytest.raises(UserError, match="top 4"):
-        pack(translation(), keep)
+    assert data["notes"] == list(whole.notes)
 
 
 def test_nothing_in_the_json_ends_its_element() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from heedful.inside.record import Reals, View
-from heedful.page.look import page
 
 from .. import records
 from .conftest import Opened
@@ -20,23 +19,6 @@ RECORD = records.seeing()
 NIGHT, FAINT, BEND = np.array([0x1B, 0x1F, 0x24]), 0.14, 0.7
 WITHIN = 0.0045  # quantisation, and the last digit shown
 RED_CELL, WORD = 6, 2
-
-
-@pytest.fixture(scope="module")
-def opened(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
-    file = tmp_path_factory.mktemp("look") / "look.html"
-    file.write_text(page(RECORD), "utf-8")
-    tab = chromium.new_page(viewport={"width": 1100, "height": 900})
-    yield Opened(tab, file)
-    tab.close()
-
-
-@pytest.fixture
-def tab(opened: Opened) -> Iterator[Any]:
-    opened.tab.reload()
-    opened.tab.wait_for_selector("html[data-ready]", state="attached")
-    yield opened.tab
-    assert opened.told == []
 
 
 def mean(kind: int) -> Reals:

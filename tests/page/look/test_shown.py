@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from heedful.inside.record import Reals, Record, View, by_words
-from heedful.page.look import page
 
 from .conftest import Opened
 from .ramp import colour
@@ -19,24 +18,6 @@ from .records import SOURCE, WRITTEN, chain, random, translation
 
 WITHIN = 0.008  # two tokens of a word, each off by at most 0.004
 RECORD = translation()
-
-
-@pytest.fixture(scope="module")
-def opened(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
-    """One page for the tests of this file; each begins with nothing chosen."""
-    file = tmp_path_factory.mktemp("look") / "look.html"
-    file.write_text(page(RECORD), "utf-8")
-    tab = chromium.new_page(viewport={"width": 1100, "height": 900})
-    yield Opened(tab, file)
-    tab.close()
-
-
-@pytest.fixture
-def tab(opened: Opened) -> Iterator[Any]:
-    opened.tab.reload()
-    opened.tab.wait_for_selector("html[data-ready]", state="attached")
-    yield opened.tab
-    assert opened.told == []
 
 
 def matrix(kind: int = 0, layer: int | None = None, head: int | None = None) -> Reals:
@@ -250,6 +231,15 @@ def test_flow_goes_across_to_the_source(tab: Any) -> None:
     assert abs(told["<s>"] - share[0]) <= 0.01
     for word, amount in zip(SOURCE, words, strict=True):
         assert abs(told.get(word, amount) - amount) <= 0.01
+
+
+def test_layers_left_out_keep_their_numbers_and_leave_no_flow(show: Callable[..., Opened]) -> None:
+    kinds = tuple(replace(kind, layers=kind.layers[1:]) for kind in RECORD.kinds)
+    tab = show(replace(RECORD, kinds=kinds, measures={})).tab
+    assert tab.locator(".head span").all_text_contents() == ["2·1", "2·2"]
+    head_button(tab, 1, 1).click()
+    assert tab.locator("#layer option").all_text_contents() == ["layer 2"]
+    assert tab.locator("#flow").count() == 0
 
 
 def test_what_else_it_might_have_said(tab: Any) -> None:

@@ -96,6 +96,14 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "unknown head": (["a [MASK]", "-m", "{runs}/fills", "--head-off", "text.9.text:0"], "did you mean"),
     "unknown word": (["a [MASK]", "-m", "{runs}/fills", "--hide", "wolf"], "no such word"),
     "unknown kind": (["a [MASK]", "-m", "{runs}/fills", "--kind", "text.source"], "it has text.text"),
+    "layers without end": (
+        ["a [MASK]", "-m", "{runs}/fills", "--layers", "1-9999999999"], "from the lower to the higher, up to 1000"
+    ),
+    "layers backwards": (["a [MASK]", "-m", "{runs}/fills", "--layers", "2-1"], "from the lower to the higher"),
+    "a layer of no model": (["a [MASK]", "-m", "{runs}/fills", "--layers", "3"], "what is shown has 1, 2"),
+    "changed and compared": (
+        ["a [MASK]", "-m", "{runs}/fills", "--against", "{runs}/fills", "--hide", "a"], "two models as they are"
+    ),
     "bad layers": (["a [MASK]", "-m", "{runs}/fills", "--layers", "x"], "1,2 or 1-6"),
     "no such model": (["a", "-m", "{here}/none"], "no such folder"),
     "no features": (["a", "-m", "{runs}/asks", "--picture", "{here}/p.png", "--features", "{here}/f.npz"], "patches"),

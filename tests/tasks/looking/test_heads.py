@@ -20,6 +20,7 @@ from heedful.tasks.looking.examples import GOLD, Files, Gold, batches, merged, s
 from heedful.tasks.looking.kinds import kinds_of, names_of, patterns
 from heedful.tasks.looking.lines import line_of
 from heedful.tasks.looking.reading import Row, tokens
+from heedful.text.pipeline import MASK
 
 from . import tiny
 from .test_calling import call
@@ -27,7 +28,8 @@ from .test_calling import call
 
 def write_examples(folder: Path) -> dict[str, Path]:
     """A file of examples for every task, by task."""
-    tiny.picture(folder).rename(folder / "p.png")
+    for name in ("q.png", "p.png"):
+        tiny.picture(folder).rename(folder / name)
     context = "a fox and a bird . the river is old ."
     files = {
         "translate": ("a.tsv", "the fox\ta bird .\na bird sees the fox\tthe old river .\nthe river\tis old .\n"),
@@ -40,7 +42,7 @@ def write_examples(folder: Path) -> dict[str, Path]:
         }) + "\n"),
         "embed": ("f.tsv", "first\tsecond\nthe fox\ta fox\na bird\tthe bird\nold river\tthe river\n"),
         "caption": ("g.tsv", "picture\tcaption\np.png\ta red fox\np.png\tthe bird\n"),
-        "match": ("h.tsv", "picture\tcaption\np.png\ta red fox\np.png\tthe bird\np.png\tan old river\n"),
+        "match": ("h.tsv", "picture\tcaption\np.png\ta red fox\np.png\tthe bird\nq.png\tan old river\n"),
         "ask": ("i.tsv", "picture\tquestion\tanswer\np.png\twhere is it ?\tred\np.png\twho ?\ttwo\n"),
     }  # fmt: skip
     for name, content in files.values():
@@ -73,6 +75,31 @@ def test_every_task_has_a_report(task: str, examples: dict[str, Path]) -> None:
             assert table is None or [len(row) for row in table] == shape
     assert report.loss is not None
     assert report.loss > 0
+
+
+def test_captions_of_one_picture_are_no_strangers(examples: dict[str, Path]) -> None:
+    """Two captions of p.png and one of q.png: each is wrong beside the other picture alone."""
+    own, every = tiny.of("match"), golds("match", examples)
+    ((inputs, labels),) = batches(own.model, every)
+    assert labels["alignment"].ids.tolist() == [0, 0, 0, 1, 1, 1]
+    texts, seen = (np.split(getattr(inputs[name], part).numpy(), np.cumsum(inputs[name].layout.lengths)[:-1])
+                   for name, part in (("text", "ids"), ("picture", "pixels")))  # fmt: skip
+    for row, (text, shown) in enumerate([(0, 0), (1, 1), (2, 2), (0, 2), (1, 2), (2, 0)]):
+        read: Any = every[text].row.inputs["text"]
+        picture: Any = every[shown].row.inputs["picture"]
+        assert texts[row].tolist() == read.ids.tolist()
+        assert np.array_equal(seen[row], picture.pixels.numpy())
+    ((_, labels),) = batches(own.model, every[:2])
+    assert labels["alignment"].ids.tolist() == [0, 0], "there is no other picture"
+
+
+def test_texts_that_say_the_same_are_no_strangers(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("first\tsecond\nthe fox\ta fox\nthe fox\tthe bird\nold river\tthe river\n")
+    ((_, labels),) = batches(tiny.of("embed").model, golds("embed", {"embed": path}))
+    groups = labels["embedding"].ids
+    shared = [[bool((one == other).any()) for other in groups] for one in groups]
+    assert shared == [[True, True, False], [True, True, False], [False, False, True]]
 
 
 @pytest.mark.parametrize("task", ["translate", "write", "fill", "classify", "tag", "answer", "ask", "caption"])
@@ -169,9 +196,45 @@ def test_heads_that_follow_a_feature_are_found(examples: dict[str, Path], tmp_pa
         heads.head_report(tiny.of("translate"), "tiny", Files([tmp_path / "b.tsv"], 100), tmp_path / "pos.tsv")
 
 
+def test_a_hidden_word_has_the_value_of_what_it_hides(tmp_path: Path) -> None:
+    lines = ["the red fox sees a bird .", "A small bird sees the old river ."]
+    (tmp_path / "a.txt").write_text("\n".join(line.lower() for line in lines), "utf-8")
+    own = golds("fill", {"fill": tmp_path / "a.txt"})
+    assert any(MASK in gold.row.lines["text"].words for gold in own)
+    (tmp_path / "pos.tsv").write_text("\n\n".join("\n".join(f"{word}\t{word.upper()}" for word in line.split())
+                                                 for line in lines) + "\n", "utf-8")  # fmt: skip
+    found = heads._sentences(tmp_path / "pos.tsv", own, Files([tmp_path / "a.txt"], 100))
+    for values, gold, line in zip(found, own, lines, strict=True):
+        plain, read = gold.plain, gold.row.lines["text"]
+        assert plain is not None
+        assert len(values) == len(read.words)
+        for place, word in enumerate(read.word):
+            beneath = plain.words[plain.word[place]]
+            assert values[word] == (None if plain.control[plain.word[place]] else beneath.upper())
+        assert {value for value in values if value} == {word.upper() for word in line.split()}
+
+
+def test_a_feature_is_found_for_texts_as_models_read_them(tmp_path: Path) -> None:
+    """A text that was cut is the beginning of one sentence; case and accents may be gone."""
+    own = tiny.tokenizer()
+    gold = _gold(own, "the fox sees")
+    path = tmp_path / "pos.tsv"
+    path.write_text("Thé\tD\nFox\tN\nsees\tV\nthe\tD\nbird\tN\n\nthe\tD\nriver\tN\n", "utf-8")
+    (values,) = heads._sentences(path, [gold], Files([tmp_path / "a"], 1))
+    assert [value for value in values if value] == ["D", "N", "V"]
+    path.write_text(path.read_text("utf-8") + "\nthe\tX\nfox\tX\nsees\tX\nme\tX\n", "utf-8")
+    with pytest.raises(UserError, match="no sentence of it is example 1"):  # it might be either
+        heads._sentences(path, [gold], Files([tmp_path / "a"], 1))
+
+
+def _gold(own: Any, text: str) -> Gold:
+    line = line_of("text", "text", own, [own.start, *own.encode(text), own.end])
+    return Gold(Row({}, {"text": line}, ("text",)), {})
+
+
 def test_rows_are_put_end_to_end() -> None:
     own = tiny.of("classify")
-    rows = [gold.row.inputs["text"] for gold in _two(own)]
+    rows: list[Any] = [gold.row.inputs["text"] for gold in _two(own)]
     both: Any = merged(rows)
     assert both.ids.tolist() == [*rows[0].ids.tolist(), *rows[1].ids.tolist()]
     assert both.layout.lengths.tolist() == [rows[0].layout.tokens, rows[1].layout.tokens]

@@ -20,6 +20,7 @@ from heedful.tasks.looking.kinds import names_of
 from heedful.tasks.looking.opening import read
 from heedful.tasks.looking.reading import Asked
 from heedful.tasks.write import Writer
+from heedful.text.pipeline import MASK
 
 from . import tiny
 from .tiny import TASKS
@@ -135,11 +136,45 @@ def test_pictures_tell_where_their_tokens_are(picture: Path) -> None:
     assert line.control == (True, False, False, False, False)
 
 
+def test_where_an_answer_is_read_is_told(picture: Path) -> None:
+    for task in ("translate", "write", "caption"):
+        assert looked(task, picture).asked == {}, "what is written is asked for where it is written"
+    line = looked("fill", picture).lines["text"]
+    masks = tuple(place for place, piece in enumerate(line.pieces) if piece == MASK)
+    assert looked("fill", picture).asked == {"text": masks}
+    assert len(masks) == 2
+    assert looked("classify", picture).asked == {"text": (0,)}
+    record = looked("tag", picture)
+    line = record.lines["text"]
+    firsts = tuple(line.word.tolist().index(word) for word, control in enumerate(line.control) if not control)
+    assert record.asked == {"text": firsts}
+    record = looked("embed", picture)  # the mean of all
+    assert record.asked == {name: tuple(range(len(record.lines[name]))) for name in ("text", "second")}
+    assert looked("ask", picture).asked == looked("match", picture).asked == {"text": (0,), "picture": (0,)}
+    record = looked("answer", picture)
+    first, *_, last = sorted(record.asked["text"])[:1] * 2 + sorted(record.asked["text"])[-1:]
+    said = "".join(record.lines["text"].pieces[first : last + 1])
+    assert said == record.answer.replace(" ", "")
+
+
+def test_what_else_a_tag_might_have_been_is_named_like_the_tag(picture: Path) -> None:
+    loaded, record = tiny.of("tag"), looked("tag", picture)
+    for said in record.said:
+        word = said.text.rpartition("/")[0]
+        assert {one.text for one in said.others} == {f"{word}/{label}" for label in loaded.labels}
+        assert next(one for one in said.others if one.text == said.text).probability == pytest.approx(
+            np.exp(said.logprob), abs=1e-5
+        )
+
+
 def test_kinds_and_layers_are_chosen_and_it_is_said(picture: Path) -> None:
     record = looked("translate", picture, kinds=["target.source"], layers=[2])
     (kind,) = record.kinds
     assert [layer.address for layer in kind.layers] == ["target.1.source"]
     assert any("only these are here: 2" in note for note in record.notes)
+    (best,) = (view for view in record.views if view.name == "best")
+    assert "layer 2 head" in best.note
+    assert "layer 1" not in best.note, "a layer keeps its number"
     whole = looked("translate", picture)
     view = next(view for view in whole.views if (view.kind, view.name) == ("target.source", "rollout"))
     chosen = next(view for view in record.views if (view.kind, view.name) == ("target.source", "rollout"))
@@ -147,6 +182,21 @@ def test_kinds_and_layers_are_chosen_and_it_is_said(picture: Path) -> None:
     for wrong in ({"kinds": ["source.target"]}, {"layers": [3]}, {"layers": [0]}):
         with pytest.raises(UserError):
             looked("translate", picture, **wrong)
+
+
+def test_layers_of_two_streams_are_numbered_by_their_blocks(picture: Path) -> None:
+    whole = looked("match", picture)
+    addresses = {layer.address for kind in whole.kinds for layer in kind.layers}
+    numbers = sorted({int(address.split(".")[1]) + 1 for address in addresses})
+    across = [layer.address for layer in whole.kind("text.picture").layers]
+    number = int(across[0].split(".")[1]) + 1
+    assert number > 1, "a text reads itself before it reads a picture"
+    record = looked("match", picture, layers=[number])
+    shown = {layer.address for kind in record.kinds for layer in kind.layers}
+    assert shown == {address for address in addresses if int(address.split(".")[1]) + 1 == number}
+    assert across[0] in shown
+    with pytest.raises(UserError, match=f"what is shown has {', '.join(map(str, numbers))}"):
+        looked("match", picture, layers=[numbers[-1] + 1])
 
 
 def test_of_several_sentences_one_is_shown() -> None:

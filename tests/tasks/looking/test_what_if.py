@@ -13,6 +13,7 @@ import torch
 import heedful
 from heedful.errors import UserError
 from heedful.inside import probing
+from heedful.inside.attribution import blank
 from heedful.inside.record import Record, View
 from heedful.model.model import Model
 from heedful.model.probe import Probe
@@ -123,6 +124,16 @@ def test_occlusion_says_what_the_answer_loses() -> None:
     assert only.what_if == ()
 
 
+def scores(own: Reading, given: Any) -> np.ndarray:
+    """The numbers of the score [n] of one row."""
+    assert own.scored is not None
+    with torch.no_grad():
+        states = {name: own.model.embedded(name, one) for name, one in given.items()}
+        layouts = {name: one.layout for name, one in given.items()}
+        ends = own.model.run(states, layouts, last=own.scored.last)
+        return own.scored.score(ends, layouts)[0].double().numpy()
+
+
 @pytest.mark.parametrize("task", ["translate", "write", "fill", "classify", "tag", "answer", "ask", "match", "caption"])
 def test_integrated_gradients_add_up_to_the_change(task: str, picture: Path) -> None:
     _, texts, sees = TASKS[task]
@@ -131,10 +142,20 @@ def test_integrated_gradients_add_up_to_the_change(task: str, picture: Path) -> 
     ).record
     views = [view for view in record.views if view.name == "ig"]
     assert len(views) == (2 if task in ("ask", "match") else 1)
-    for found in views:
+    own = reading(task, picture)
+    (row,), scored = own.rows, own.scored
+    assert scored is not None
+    for stream, found in zip(row.told, views, strict=True):
         assert found.signed
-        assert np.isfinite(found.weights).all()
         assert "not explained" in found.note
+        line, told = row.lines[stream], what_if._told(own, row, stream)
+        keep = [place for place in range(len(line)) if place >= told or line.control[line.word[place]]]
+        empty = {**row.inputs, stream: blank(row.inputs[stream], row.blank, keep)}
+        before, after = (scores(own, given) for given in (empty, row.inputs))
+        change = after - before
+        assert found.weights.sum() == pytest.approx(change.sum(), abs=0.05 * np.maximum(1, np.abs(change)).sum()), (
+            "5 % of each change, or of 1"
+        )
         controls = record.lines[record.kind(found.kind).keys].control
         if task == "fill":
             assert np.allclose(found.weights[:, [0, -1]], 0, atol=1e-6), "starts and ends stay as they are"
@@ -175,6 +196,147 @@ def test_a_gates_slope_is_what_a_small_step_says(picture: Path) -> None:
 
     slope = (scaled(1 + step) - scaled(1 - step)) / (2 * step)
     assert what_if.sensitivity(own)[address][head] == pytest.approx(abs(slope), rel=0.02, abs=1e-3)
+
+
+@pytest.mark.parametrize("texts", [[SENTENCE, "a fox and a bird ."], [SENTENCE]])
+def test_heads_of_embedders_are_chosen_by_what_moves_the_vector(texts: list[str]) -> None:
+    loaded = tiny.of("embed")
+    own = read(loaded, Asked(tuple(texts)))
+    address, step = "text.1.text", 1e-2
+    found = what_if.sensitivity(own)[address]
+
+    def scaled(head: int, by: float) -> np.ndarray:
+        def change(at: str, weights: torch.Tensor, rows: Any) -> torch.Tensor:
+            changed = weights.clone()
+            changed[:, head] *= by
+            return changed
+
+        with loaded.model.watched(probing.Edit((f"{address}.weights",), change)):
+            return np.asarray(loaded.embed(texts), np.float64)
+
+    for head in range(4):
+        more, less = scaled(head, 1 + step), scaled(head, 1 - step)
+        if len(texts) == 2:
+            slope = abs(more[0] @ more[1] - less[0] @ less[1]) / (2 * step)
+            assert found[head] == pytest.approx(slope, rel=0.02, abs=1e-3)
+        else:  # in directions drawn by chance
+            length = np.linalg.norm(more - less) / (2 * step)
+            assert 0.5 * length < found[head] < 1.7 * length
+
+
+def places_of(record: Record, line: str, word: str) -> list[int]:
+    own = record.lines[line]
+    return [place for place, number in enumerate(own.word) if own.words[number] == word]
+
+
+def test_a_word_is_hidden_in_the_texts_that_have_it() -> None:
+    """The longer text's places are not in the shorter one, nor are its words hidden there."""
+    loaded, texts = tiny.of("embed"), [SENTENCE, "a fox and a bird ."]
+    plain = heedful.look(loaded, texts, what_if=False).record
+    record = heedful.look(loaded, texts, what_if=False, hide=["sees", "bird"]).record
+    first = [place for word in ("sees", "bird") for place in places_of(record, "text", word)]
+    second = places_of(record, "second", "bird")
+    assert max(first) >= len(record.lines["second"])
+    vectors = []
+    for text, gone in zip(texts, (first, second), strict=True):
+        with loaded.model.watched(probing.hidden("text", gone)):
+            vectors.append(loaded.embed([text])[0])
+    alike = float(vectors[0] @ vectors[1])
+    assert record.answer == f"likeness {alike:.3f}"
+    assert record.answers[0].guesses[0].probability == pytest.approx(alike, abs=1e-5)
+    (run,) = record.what_if
+    assert (run.text, run.label) == (record.answer, "without “sees” and without “bird”")
+    assert run.change == pytest.approx(alike - plain.answers[0].guesses[0].probability, abs=1e-5)
+    for kind, gone in (("text.text", first), ("second.second", second)):
+        for layer, before in zip(record.kind(kind).layers, plain.kind(kind).layers, strict=True):
+            empty = ~layer.weights.any((0, 1))
+            assert np.flatnonzero(empty).tolist() == gone
+            assert before.weights.any((0, 1)).all()
+
+
+LONG = " ".join(tiny.WORDS * 3)
+WINDOWS = {
+    "fill": (f"the red [MASK] {LONG} a [MASK] .",),
+    "tag": (LONG,),
+    "answer": ("where is the fox ?", LONG),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", WINDOWS)
+def test_a_word_of_one_window_is_hidden_in_no_other(task: str) -> None:
+    loaded, texts = tiny.of(task), WINDOWS[task]
+    own = read(loaded, Asked(texts))
+    assert own.windows
+    assert len(own.rows[0].lines["text"]) <= 32
+    record = heedful.look(loaded, texts, what_if=True).record
+    assert not any(run.text for run in record.what_if if run.what == "word")
+    assert any(run.text for run in record.what_if if run.what == "head"), "a head is off in all windows"
+    assert any("of several windows" in note for note in record.notes)
+    changed = heedful.look(loaded, texts, what_if=False, hide=["river"]).record
+    gone = places_of(changed, "text", "river")
+    for layer in changed.kind("text.text").layers:
+        assert np.flatnonzero(~layer.weights.any((0, 1))).tolist() == gone
+    assert changed.answer == own.answer
+    assert any("What is answered now is not known" in note for note in changed.notes)
+    assert (changed.said, changed.answers) == ((), ())
+    (run,) = changed.what_if
+    assert (run.text, run.label) == ("", "without “river”")
+    assert run.change != 0
+    off = heedful.look(loaded, texts, what_if=False, head_off=["text.1.text:0"]).record
+    with loaded.model.watched(probing.heads_off({"text.1.text": [0]})):
+        assert off.answer == read(loaded, Asked(texts)).answer
+
+
+HIDES = {
+    "write": "red", "classify": "fox", "tag": "fox", "answer": "bird", "fill": "sees", "ask": "fox", "match": "fox",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", HIDES)
+def test_a_word_is_hidden_from_every_task(task: str, picture: Path) -> None:
+    _, texts, sees = TASKS[task]
+    loaded, shown = tiny.of(task), picture if sees else None
+    record = heedful.look(loaded, texts, picture=shown, what_if=False, hide=[HIDES[task]]).record
+    gone = places_of(record, "text", HIDES[task])
+    assert gone
+    for kind in record.kinds:
+        if kind.keys == "text":
+            for layer in kind.layers:
+                assert not layer.weights[:, :, gone].any()
+    with loaded.model.watched(probing.hidden("text", gone)):
+        assert record.answer == reading(task, picture).answer
+    assert len(record.what_if) == 1
+
+
+def test_places_that_are_not_there_yet_are_not_hidden() -> None:
+    loaded = tiny.of("embed")
+    with loaded.model.watched(probing.hidden("text", [1])):
+        alone = loaded.embed([SENTENCE])
+    for more in ([1, 99], {0: [1, 99]}):
+        with loaded.model.watched(probing.hidden("text", more)):  # type: ignore[arg-type]
+            assert np.array_equal(loaded.embed([SENTENCE]), alone)
+
+
+def test_the_lens_is_of_the_changed_run() -> None:
+    loaded, off = tiny.of("fill"), {"text.1.text": [0]}
+    record = heedful.look(loaded, TASKS["fill"][1], what_if=False, head_off=["text.1.text:0"], hide=["sees"]).record
+    plain = heedful.look(loaded, TASKS["fill"][1], what_if=False).record
+    probe = probing.Together(probing.hidden("text", places_of(record, "text", "sees")), probing.heads_off(off))
+    row = reading("fill", Path()).rows[0]
+    with torch.no_grad():
+        states, layouts = loaded.model.encode(row.inputs, probe=probe)
+        chances = loaded.model.logits("masked_token", states, layouts).softmax(-1)
+    (lens,), (before,) = record.lenses, plain.lenses
+    assert lens.positions == before.positions
+    for place, guesses, was in zip(lens.positions, lens.guesses[-1], before.guesses[-1], strict=True):
+        assert guesses[0].probability == pytest.approx(float(chances[place].max()), abs=1e-5)
+        assert guesses[0].probability != was[0].probability
+    assert lens.guesses[0] == before.guesses[0], "what is read has not changed"
+
+
+def test_a_changed_run_is_not_compared() -> None:
+    with pytest.raises(UserError, match="compares two models as they are"):
+        heedful.look(tiny.of("translate"), SENTENCE, against=tiny.of("translate"), head_off=["target.1.source:2"])
 
 
 def test_a_changed_run_is_shown_as_it_was_changed() -> None:

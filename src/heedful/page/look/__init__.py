@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import resources
 
@@ -27,12 +27,9 @@ WARNING = (
 )
 
 
-def page(record: Record, *, keep: str = "all") -> str:
-    """One HTML file: no outside request, nothing but its own script and style by their hashes, data in a JSON block.
-
-    `keep` "all", or "top N" for the last N layers of each kind only. UserError if it is neither.
-    """
-    packed = pack(record, keep)
+def page(record: Record) -> str:
+    """One HTML file: no outside request, nothing but its own script and style by their hashes, data in a JSON block."""
+    packed = pack(record)
     more = tuple(name for name, wanted in MORE.items() if wanted(record))
     script, css = _script(more), _style(bool(more))
     policy = (
@@ -46,11 +43,11 @@ def page(record: Record, *, keep: str = "all") -> str:
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" '
         f'content="{policy}"><meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><title>{escape(_title(record))}</title><style>{css}</style>'
-        f'</head><body><main>{_head(record, packed.data["notes"])}<div id="panels"></div>'
+        f'</head><body><main>{_head(record)}<div id="panels"></div>'
         "<noscript><p>Everything below the text needs this page's own script, which your browser does not run. The "
         "numbers are in the .npz and .json files of the same look.</p></noscript>"
-        "<footer><p>Numbers on this page are rounded to 255 steps of their root: a weight w is off by at most "
-        "√w / 255, so never by more than 0.004; signed numbers by at most 1/127 of the largest. The exact "
+        "<footer><p>Numbers on this page are rounded to 255 steps of their root: a weight w is off by about "
+        "√w / 255, and never by more than 0.004; signed numbers by at most 1/127 of the largest. The exact "
         "ones are in the .npz and .json files of the same look.</p>"
         "<p>Made by heedful. This page asks for nothing from outside.</p></footer></main>"
         f'<script type="application/json" id="record">{packed.json()}</script>{blocks}<script>{script}</script>'
@@ -62,7 +59,7 @@ def _title(record: Record) -> str:
     return f"Look inside: {record.text if len(record.text) <= 60 else record.text[:59] + '…'}"
 
 
-def _head(record: Record, notes: Sequence[str]) -> str:
+def _head(record: Record) -> str:
     """What can be read without a script: the text, the answer, the facts, what to be careful about."""
     facts = [("model", record.model), ("task", record.task), *_sizes(record)]
     told = "".join(f"<div><dt>{escape(name)}</dt><dd><bdi>{escape(value)}</bdi></dd></div>" for name, value in facts)
@@ -85,7 +82,7 @@ def _head(record: Record, notes: Sequence[str]) -> str:
         '<header><p class="mark">heedful</p><h1>Look inside</h1></header><section class="top">'
         f'<p class="tag">Text</p><p class="read" dir="auto">{escape(record.text)}</p>{answer}{likely}'
         f'<dl class="facts">{told}</dl></section><p class="caution">{WARNING}{more}</p>'
-        + "".join(f'<p class="caution noted" dir="auto">{escape(note)}</p>' for note in notes)
+        + "".join(f'<p class="caution noted" dir="auto">{escape(note)}</p>' for note in record.notes)
     )
 
 

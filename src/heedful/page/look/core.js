@@ -1,8 +1,8 @@
 // The page of a look: what it carries, the one selection that all panels share, and how a panel is written.
 //
 // Files of this folder become one script, in the order of SCRIPTS and MORE in __init__.py (MORE says of which records a
-// page has a file at all); this one is first. Lines that
-// begin with // and indentation are not shipped, so no text may span lines (no multi-line template literals).
+// page has a file at all); this one is first. Lines that begin with // and indentation are not shipped, so no text may
+// span lines (no multi-line template literals).
 //
 // A PANEL is a file that is one block (its names stay its own) and calls `panel` once:
 //

@@ -10,20 +10,22 @@
   const [OTHER, OWN] = [0, 1];
   const LEAST = 0.004; // shares below it are neither traced nor drawn
 
-  // Blocks of each stream in order: stream -> [[{ kind, layer, to }, ..] of block 0, ..].
+  // Blocks of each stream in order, each with its attentions in order: stream -> [[{ kind, layer, to }, ..], ..]. Null
+  // where some are missing: there is no way through.
   function streams() {
     const found = new Map();
     data.kinds.forEach((kind, number) => {
       const [from, to] = kind.name.split(".");
       if (!found.has(from)) found.set(from, { line: kind.queries, blocks: new Map() });
       kind.layers.forEach((layer, place) => {
-        const block = Number(layer.address.split(".")[1]);
+        const block = layer.layer;
         const { blocks } = found.get(from);
         if (!blocks.has(block)) blocks.set(block, []);
-        blocks.get(block).push({ kind: number, layer: place, to });
+        blocks.get(block).push({ kind: number, layer: place, to, order: layer.order });
       });
     });
-    for (const stream of found.values()) stream.blocks = [...stream.blocks].sort((a, b) => a[0] - b[0]).map(([, all]) => all);
+    for (const { blocks } of found.values()) if ([...blocks.keys()].some((block) => block >= blocks.size)) return null;
+    for (const stream of found.values()) stream.blocks = [...stream.blocks].sort((a, b) => a[0] - b[0]).map(([, all]) => all.sort((a, b) => a.order - b.order));
     return found;
   }
 
@@ -90,14 +92,11 @@
     const theirs = all.get(other)?.blocks ?? [];
     const back = theirs.flat().some((read) => read.to === name);
     const depth = back ? 0 : theirs.length;
-    // Within a block, who reads and is read back reads the other before its own stream, else after it.
-    const ranked = (read) => (read.to === name) === back;
-    const blocks = own.blocks.map((block) => block.toSorted((a, b) => ranked(a) - ranked(b)));
     const { tokens } = unit(place.line, place.index);
     const begin = new Float32Array(data.lines[place.line].pieces.length);
     for (const token of tokens) begin[token] = 1 / tokens.length;
     const found = { other, top: depth, edges: [], sides: new Float32Array(other === undefined ? 0 : tokensOf(other)) };
-    const begun = walk(OWN, name, blocks, begin, found);
+    const begun = walk(OWN, name, own.blocks, begin, found);
     const drawn = [{ slot: OWN, name, depth: own.blocks.length, begun }];
     if (other !== undefined) {
       const shares = depth > 0 ? walk(OTHER, other, theirs, found.sides, { edges: found.edges }) : found.sides;
@@ -168,11 +167,10 @@
       for (const end of [from, to]) dots.set(end.join(" "), [...at.spot(end), Math.max(share, dots.get(end.join(" "))?.[2] ?? 0)]);
     }
     for (const [cx, cy, share] of dots.values()) made.append(svg("circle", { cx, cy, r: Math.min(at.step / 2, 1.5 + 3 * Math.sqrt(share)) }));
-    for (const { slot, depth, line } of found.streams) {
+    for (const { slot, depth } of found.streams) {
       for (let block = 0; block <= depth; block++) {
         made.append(svg("text", { class: "small", x: at.left.get(slot) + at.column * block, y: 16, "text-anchor": "middle" }, block === 0 ? "0" : String(block)));
       }
-      made.append(svg("title", {}, data.lines[line].label));
     }
     names(made, found, place, at);
     return made;
@@ -203,7 +201,7 @@
     title: "Through the layers",
     lead: "From the chosen word, on the right, back through every layer to the words it was made of, on the left.",
     heavy: true,
-    wants: () => data.kinds.some((kind) => kind.layers.length > 0),
+    wants: () => data.kinds.some((kind) => kind.layers.length > 0) && streams() !== null,
     build(section) {
       const holder = el("div", { class: "scroll" });
       const caption = el("p", { class: "quiet" });

@@ -1,6 +1,6 @@
 """A Record as what a page carries (`heedful.look.page.v1`): small JSON, and every matrix as a block of text beside it.
 
-A weight w becomes one byte, round(255 sqrt(w)): fine where weights are small, and off by at most sqrt(w) / 255, so
+A weight w becomes one byte, round(255 sqrt(w)): fine where weights are small, and off by about sqrt(w) / 255, and
 never by more than 0.004. Signed numbers are scaled by their peak and get 127 steps on each side. Bytes are deflated
 and written in base64; what a causal mask hides is left out. Exact numbers are what .npz and .json files are for.
 """
@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import UserError
 from ...inside.measures import MEASURES
-from ...inside.record import Guess, Kind, Line, Reals, Record, Said, mean_of
+from ...inside.record import Guess, Kind, Line, Reals, Record, Said, layer_number, mean_of
 from ..render import visible
 
 FORMAT = "heedful.look.page.v1"
@@ -99,26 +98,17 @@ def decoded(block: str, shape: Sequence[int], *, causal: bool = False) -> Bytes:
     return steps
 
 
-def pack(record: Record, keep: str = "all") -> Packed:
-    """Everything of a record. `keep` "all", or "top N": of each kind only its last N layers, which a note then says.
-
-    Lines and kinds are referred to by number, texts are made `visible` here, so that a page only has to insert them.
-    """
+def pack(record: Record) -> Packed:
+    """Everything of a record. Lines and kinds are referred to by number, texts are made `visible` here, so that a page
+    only has to insert them."""
     packed = Packed({})
     lines = {name: number for number, name in enumerate(record.lines)}
     kinds = {kind.name: number for number, kind in enumerate(record.kinds)}
-    notes = list(record.notes)
-    firsts = [_first(kind, keep) for kind in record.kinds]
-    for kind, first in zip(record.kinds, firsts, strict=True):
-        if first:
-            notes.append(
-                f"{kind.label}: only the last {len(kind.layers) - first} of {len(kind.layers)} layers are here."
-            )
     packed.data = {
         "format": FORMAT,
         **{name: getattr(record, name) for name in ("model", "task", "text", "answer")},
         "lines": [_line(line) for line in record.lines.values()],
-        "kinds": [_kind(packed, record, kind, first, lines) for kind, first in zip(record.kinds, firsts, strict=True)],
+        "kinds": [_kind(packed, record, kind, lines) for kind in record.kinds],
         "measures": [
             {
                 "name": name,
@@ -140,21 +130,11 @@ def pack(record: Record, keep: str = "all") -> Packed:
             for lens in record.lenses
         ],
         "answers": [{"title": answers.title, "guesses": _guesses(answers.guesses)} for answers in record.answers],
-        "what_if": list(_what_if(record, lines, kinds, firsts)),
-        "notes": notes,
+        "what_if": list(_what_if(record, lines, kinds)),
+        "notes": list(record.notes),
     }
     packed.data = _clean(packed.data)
     return packed
-
-
-def _first(kind: Kind, keep: str) -> int:
-    """The first layer that is kept."""
-    if keep == "all":
-        return 0
-    word, _, number = keep.partition(" ")
-    if word != "top" or not number.isdecimal() or int(number) < 1:
-        raise UserError(f"keep is 'all' or 'top N' with N layers, such as 'top 4', not {keep!r}")
-    return max(0, len(kind.layers) - int(number))
 
 
 def _line(line: Line) -> dict[str, Any]:
@@ -177,14 +157,18 @@ def _line(line: Line) -> dict[str, Any]:
     }
 
 
-def _kind(packed: Packed, record: Record, kind: Kind, first: int, lines: dict[str, int]) -> dict[str, Any]:
-    kept = kind.layers[first:]
-    firsts = [0, *accumulate(len(layer.weights) for layer in kept)]
+def _kind(packed: Packed, record: Record, kind: Kind, lines: dict[str, int]) -> dict[str, Any]:
+    firsts = accumulate((len(layer.weights) for layer in kind.layers), initial=0)
     layers = [
-        {"layer": first + number, "address": layer.address, "heads": len(layer.weights), "first": firsts[number]}
-        for number, layer in enumerate(kept)
+        {
+            "layer": layer_number(layer.address) - 1,
+            "order": layer.order,
+            "heads": len(layer.weights),
+            "first": first,
+        }
+        for layer, first in zip(kind.layers, firsts, strict=False)
     ]
-    weighted = [layer.weighted for layer in kept if layer.weighted is not None]
+    weighted = [layer.weighted for layer in kind.layers if layer.weighted is not None]
     views = [
         {"name": view.name, "label": view.label, "note": view.note, **packed.matrix(view.weights, signed=view.signed)}
         for view in record.views
@@ -196,12 +180,14 @@ def _kind(packed: Packed, record: Record, kind: Kind, first: int, lines: dict[st
         "queries": lines[kind.queries],
         "keys": lines[kind.keys],
         "layers": layers,
-        "weights": packed.matrix(np.concatenate([layer.weights for layer in kept]), causal=kind.causal),
-        "weighted": packed.matrix(np.concatenate(weighted), causal=kind.causal) if len(weighted) == len(kept) else None,
+        "weights": packed.matrix(np.concatenate([layer.weights for layer in kind.layers]), causal=kind.causal),
+        "weighted": packed.matrix(np.concatenate(weighted), causal=kind.causal)
+        if len(weighted) == len(kind.layers)
+        else None,
         "mean": packed.matrix(mean_of(kind.layers), causal=kind.causal),
         "views": views,
-        "best": [[layer - first, head] for layer, head in record.best.get(kind.name, []) if layer >= first],
-        "measures": [[name, _short(table[first:])] for name, table in record.measures.get(kind.name, {}).items()],
+        "best": [list(at) for at in record.best.get(kind.name, [])],
+        "measures": [[name, _short(table)] for name, table in record.measures.get(kind.name, {}).items()],
     }
 
 
@@ -218,14 +204,10 @@ def _said(said: Said) -> dict[str, Any]:
     return {"text": said.text, "logprob": said.logprob, "others": _guesses(said.others)}
 
 
-def _what_if(
-    record: Record, lines: dict[str, int], kinds: dict[str, int], firsts: Sequence[int]
-) -> Iterator[dict[str, Any]]:
+def _what_if(record: Record, lines: dict[str, int], kinds: dict[str, int]) -> Iterator[dict[str, Any]]:
     """Each changed run. Of a head `kind`, `layer` and `head` say which, of a word `line` and `word`; -1 is unknown."""
     places = {
-        layer.address: (kinds[kind.name], number - firsts[kinds[kind.name]])
-        for kind in record.kinds
-        for number, layer in enumerate(kind.layers)
+        layer.address: (kinds[kind.name], number) for kind in record.kinds for number, layer in enumerate(kind.layers)
     }
     for run in record.what_if:
         address, number = run.where

@@ -6,36 +6,38 @@
   const NIGHT = "#1b1f24"; // what regions fade into, in light and dark
   const LARGEST = 420; // CSS pixels of the longer edge
   const TOLD = 3;
-  const ALMOST = 1e-3;
 
-  const isWhole = ([x1, y1, x2, y2], boxes) => boxes.length > 1 && Math.max(x1, y1, 1 - x2, 1 - y2) < ALMOST;
+  // What is no region: the token for the whole picture.
+  const isWhole = (line, token) => Boolean(line.control[token]);
 
   // What regions are called: by row and column where they make a grid, else by number.
-  function named(boxes) {
-    const parts = boxes.filter((box) => !isWhole(box, boxes));
+  function named(line) {
+    const { boxes } = line.picture;
+    const parts = boxes.filter((_, token) => !isWhole(line, token));
     const key = (value) => value.toFixed(3);
     const [columns, rows] = [0, 1].map((axis) => [...new Set(parts.map((box) => key(box[axis])))].sort((a, b) => a - b));
     const places = new Set(parts.map((box) => `${key(box[0])} ${key(box[1])}`));
     const grid = parts.length === columns.length * rows.length && places.size === parts.length;
     let count = 0;
-    return boxes.map((box) => {
-      if (isWhole(box, boxes)) return "the whole picture";
+    return boxes.map((box, token) => {
+      if (isWhole(line, token)) return "the whole picture";
       count++;
       return grid ? `row ${rows.indexOf(key(box[1])) + 1}, column ${columns.indexOf(key(box[0])) + 1}` : `region ${count}`;
     });
   }
 
-  // The same choice for another kind, as far as it has it: the view of that name, the layer, the head; else the mean.
+  // The same choice for another kind, as far as it has it: the view of that name, the layer, the head; else what it
+  // begins with.
   function choiceFor(kind) {
     const { choice } = state;
     const of = data.kinds[kind];
     if (kind === state.kind) return choice;
     if (choice.view !== undefined) {
       const view = of.views.findIndex((one) => one.name === data.kinds[state.kind].views[choice.view].name);
-      return view < 0 ? {} : { view };
+      return view < 0 ? startingChoice(kind) : { view };
     }
     const layer = choice.layer === undefined ? -1 : of.layers.findIndex((one) => one.layer === data.kinds[state.kind].layers[choice.layer].layer);
-    if (layer < 0) return {};
+    if (layer < 0) return startingChoice(kind);
     return choice.head === undefined || choice.head >= of.layers[layer].heads ? { layer } : { layer, head: choice.head };
   }
 
@@ -52,7 +54,7 @@
     const of = data.kinds[kind];
     const [seen, read] = [of[shows], of[opposite(shows)]];
     const { picture } = data.lines[seen];
-    const names = named(picture.boxes);
+    const names = named(data.lines[seen]);
     const canvas = el("canvas", { role: "img", "aria-label": data.lines[seen].label });
     const holder = el("div", { class: "regions", role: "group", "aria-label": `Regions of ${data.lines[seen].label}` });
     const frame = el("div", { class: "seen" }, canvas, holder);
@@ -77,7 +79,7 @@
     // Smaller regions lie above larger ones, so that each can be reached.
     const area = ([x1, y1, x2, y2]) => (x2 - x1) * (y2 - y1);
     const regions = picture.boxes.map((box, index) => {
-      if (isWhole(box, picture.boxes)) return null;
+      if (isWhole(data.lines[seen], index)) return null;
       const button = el("button", { type: "button", class: "region", tabindex: -1, "aria-pressed": "false", title: names[index] });
       const [x1, y1, x2, y2] = box.map((value) => 100 * value);
       Object.assign(button.style, { left: `${x1}%`, top: `${y1}%`, width: `${x2 - x1}%`, height: `${y2 - y1}%`, zIndex: String(1 + Math.round(1000 * (1 - area(box)))) });
@@ -193,7 +195,7 @@
         one.classList.toggle("chosen", pressed);
         one.setAttribute("aria-pressed", String(pressed));
       });
-      const all = picture.boxes.findIndex((box) => isWhole(box, picture.boxes));
+      const all = picture.boxes.findIndex((_, token) => isWhole(data.lines[seen], token));
       whole.hidden = all < 0;
       const part = byRegion ? found.get(all) : undefined;
       whole.textContent = part === undefined ? "One more token stands for the whole picture." : `The token for the whole picture: ${number(part)}.`;

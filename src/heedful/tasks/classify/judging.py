@@ -10,10 +10,10 @@ import numpy as np
 
 from ...data.labelled import Example, read_examples
 from ...errors import UserError
-from ...page import classes
-from ...page.render import Section
 from ...measure import labels as measured
 from ...measure.labels import Bin, Rates
+from ...page import classes
+from ...page.render import Section
 from ...train.run import Run
 from ..closing import Told, finished, kept_scores, leave, write_page
 from ..evaluated import Evaluated

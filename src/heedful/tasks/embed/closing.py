@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ...data.pairs import Pair, groups_of, read_pairs, read_parts
 from ...errors import UserError
+from ...measure.retrieval import KS, found_last, scores
 from ...page import render
 from ...page.render import Section
-from ...measure.retrieval import KS, found_last, scores
 from ...train.run import Run
 from ..closing import Measured, Told, finished, kept_scores, leave, write_page
 from ..evaluated import Evaluated

@@ -13,11 +13,13 @@ from typing import Any, BinaryIO
 from ...data.readers import resolve
 from ...errors import UserError
 from ...page import terminal
-from ..finding import last_run_of_any
+from ..finding import find, last_run_of_any
 from .examples import Files
+from .keeping import keep
 from .looked import look, name_of, require_suffix, write_whole
 from .opening import opened
 
+MOST_LAYERS = 1000  # that anybody would name
 WIDEST = 200  # columns of a terminal's picture
 REPORTS = (".html", ".json")
 
@@ -42,11 +44,16 @@ class Shown:
 def numbers(given: str | None) -> list[int]:
     """The layers of "1,2,6" or "1-6"; UserError for what is none."""
     found: list[int] = []
-    for part in (given or "").split(",") if given is not None else ():
+    if given is None:
+        return found
+    for part in given.split(","):
         first, mark, last = part.strip().partition("-")
-        if not first.isdecimal() or (mark and not last.isdecimal()):
+        last = last if mark else first
+        if not first.isdecimal() or not last.isdecimal():
             raise UserError(f"--layers {given}: layers are numbers, as in 1,2 or 1-6")
-        found += range(int(first), int(last if mark else first) + 1)
+        if max(len(first), len(last)) > 4 or not int(first) <= int(last) <= MOST_LAYERS:
+            raise UserError(f"--layers {given[:40]}: layers go from the lower to the higher, up to {MOST_LAYERS}")
+        found += range(int(first), int(last) + 1)
     return found
 
 
@@ -104,10 +111,17 @@ def report(
     if shown.output is not None:
         require_writable(shown.output)
     root = given.get("root")
-    own = {name: resolve(value, root) if name == "target" and value else value for name, value in given.items()}
+    own: dict[str, Any] = {
+        name: resolve(value, root) if name == "target" and value else value for name, value in given.items()
+    }
     found_files = [resolve(file, root) for file in files]
     path = chosen(model)
     found = head_report(opened(path), name_of(path), Files(found_files, **own), feature)
+    if keep(find(path), found):
+        print(
+            f"the best heads over {found.examples} examples are kept in {find(path)}; look shows them first",
+            file=sys.stderr,
+        )
     if shown.output is None:
         out.write(pages.heads_terminal(found, shown.width, shown.colour).encode("utf-8", "backslashreplace") + b"\n")
         return

@@ -54,9 +54,9 @@ def translated(translator: Translator, asked: Asked) -> Reading:
     piece = max(pieces, key=lambda one: len(one.source))
     if asked.said is not None:
         options = translator.frame(asked.tag).decoding(translator.options())
-        found = _given(translator.model, piece.source, asked.said, options)
-        said = translator.tokenizers["target"].decode(found.ids)
-        return _translation(translator, asked.tag, piece._replace(hypothesis=found), text[start:end], said)
+        given = _given(translator.model, piece.source, asked.said, options)
+        said = translator.tokenizers["target"].decode(given.ids)
+        return _translation(translator, asked.tag, piece._replace(hypothesis=given), text[start:end], said)
     if len(pieces) > 1:
         notes.append(f"It was translated in {len(pieces)} parts; the longest is shown, and the answer is that of all.")
     notes += [f"Check the translation: {problem}." for problem in answer.problems]
@@ -100,8 +100,9 @@ def _given(model: Model, source: Sequence[int], said: Sequence[int], options: Op
 
 def captioned(captioner: Captioner, asked: Asked) -> Reading:
     """A picture and its caption, by the captioner's own way of decoding."""
-    assert asked.picture is not None
-    found = found_all([Reference(str(asked.picture), "picture")], Pictures())
+    path = asked.picture
+    assert path is not None
+    found = found_all([Reference(str(path), "picture")], Pictures())
     gallery = look_at(captioner.sight, found)
     device = next(captioner.model.parameters()).device
     given = gallery.input(np.array([0]), device)
@@ -113,7 +114,7 @@ def captioned(captioner: Captioner, asked: Asked) -> Reading:
         written = _written(
             captioner.model, shown, captioner.tokenizer, captioner.tokenizer.start, hypothesis, "caption"
         )
-        return Reading("caption", captioner.model, asked.picture.name, answer, again=read, **written)
+        return Reading("caption", captioner.model, path.name, answer, again=read, **written)
 
     return read()
 

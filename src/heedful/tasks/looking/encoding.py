@@ -38,6 +38,7 @@ from .reading import TOP, Asked, Lensed, Reading, Row, Scored, blank_of, tokens
 MASKED, LABEL, SPAN = "masked_token", "label", "span"
 ONLY = np.array([0])  # the one example there is
 MOST_LABELS = 20
+DIRECTIONS = 16  # in which a change of a single vector is felt
 
 
 def filled(filler: Filler, asked: Asked) -> Reading:
@@ -64,7 +65,9 @@ def filled(filler: Filler, asked: Asked) -> Reading:
         wanted = [few[0].token for few in found.masks[:shown]]
         scored = Scored(token_scores(model, MASKED, places, wanted), {"text": places})
         lens = Lensed(MASKED, lambda token: piece_of(tokenizer, token), "what each layer would fill in", tuple(places))
-        return Reading("fill", model, text, found.text, (row,), read, scored, said, answers, lens)
+        return Reading(
+            "fill", model, text, found.text, (row,), read, scored, said, answers, lens, windows=len(rows) > 1
+        )
 
     notes = [f"The text has {len(prompt.ids)} tokens; those around the first mask are shown."] if len(rows) > 1 else []
     return read().noted(*notes)
@@ -101,7 +104,8 @@ def classified(classifier: Classifier, asked: Asked) -> Reading:
             places = [classifier.labels.index(label) for label in found.labels]
         head = head_of(model, LABEL)
         score = label_scores(model, LABEL, places) if places else _values(model, LABEL)
-        scored = Scored(score, read_at(model, head, len(places) or 1), unit="nats" if places else "value")
+        at = read_at(model, head, len(places) or 1)
+        scored = Scored(score, at, unit="nats" if places else "value", mean=head.reads == "mean")
         answers = (Answers("labels", tuple(guesses)),) if guesses else ()
         answer = found.label or "none of the labels"
         return Reading("classify", model, " | ".join(texts), answer, (row,), read, scored, answers=answers)
@@ -128,9 +132,10 @@ def tagged(tagger: Tagger, asked: Asked) -> Reading:
         said = tuple(Said(f"{one.text}/{one.label}", math.log(max(one.score, 1e-30))) for one in seen)
         labels = [tagger.labels.index(one.label) for one in seen]
         scored = Scored(token_scores(model, TAG, firsts, labels), {"text": firsts})
-        lens = Lensed(TAG, lambda number: tagger.labels[number], "the label each layer would give", tuple(firsts))
+        label, before = "the label each layer would give", tuple(f"{one.text}/" for one in seen)
+        lens = Lensed(TAG, lambda number: tagger.labels[number], label, tuple(firsts), before)
         answer = " ".join(f"{one.text}/{one.label}" for one in found.words)
-        return Reading("tag", model, text, answer, (row,), read, scored, said, lens=lens)
+        return Reading("tag", model, text, answer, (row,), read, scored, said, lens=lens, windows=bool(windows))
 
     notes = [f"The text is longer than the {tagger.longest} tokens read at once; its first part is shown."]
     return read().noted(*notes[: bool(windows)])
@@ -174,6 +179,7 @@ def answered(answerer: Answerer, asked: Asked) -> Reading:
             read,
             scored,
             answers=(Answers("answers", guesses),),
+            windows=len(windows) > 1,
         )
 
     notes = [f"The text is read in {len(windows)} windows; number {number + 1} is shown, where the best answer is."]
@@ -202,7 +208,11 @@ def embedded(embedder: Embedder, asked: Asked) -> Reading:
         said = f"likeness {alike:.3f}" if len(texts) > 1 else f"a vector of {embedder.width} numbers"
         # Of a single text: how like its vector still is to what it was.
         other = None if len(texts) > 1 else vectors
-        scored = Scored(_vectors(model), read_at(model, head), unit="cosine", combine=_Cosine(other))
+        alike_by = _Cosine(other)
+        scored = Scored(
+            _vectors(model), read_at(model, head), unit="cosine", combine=alike_by, total=alike_by.total,
+            mean=head.reads == "mean",
+        )  # fmt: skip
         return Reading("embed", model, " | ".join(texts), said, tuple(rows), read, scored, answers=answers)
 
     return read().noted(*notes)
@@ -231,3 +241,12 @@ class _Cosine:
     def __call__(self, rows: Sequence[Reals]) -> Reals:
         other = rows[1] if self.other is None else self.other
         return np.asarray((rows[0] * other).sum(1, keepdims=True), np.float32)
+
+    def total(self, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The cosine of two. Of one, its vector in some directions drawn by chance: where it is what it was, its cosine
+        has no slope."""
+        if self.other is None:
+            return (rows[0] * rows[1]).sum(1)
+        (vector,) = rows[0]
+        drawn = torch.randn(DIRECTIONS, len(vector), generator=torch.Generator().manual_seed(0))
+        return torch.mv(drawn.to(vector), vector) / math.sqrt(DIRECTIONS)

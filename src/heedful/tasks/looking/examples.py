@@ -15,6 +15,7 @@ from ...data.captioned import read_captioned
 from ...data.gallery import look_at
 from ...data.labelled import read_examples
 from ...data.masking import Masking
+from ...data.pairs import groups_of
 from ...data.pairs import read_pairs as read_alike
 from ...data.passages import Encoded, Passages
 from ...data.questions import read_questions
@@ -60,11 +61,15 @@ PAIRS = 16  # of a batch in which each is told from the others
 @dataclass(frozen=True)
 class Gold:
     """An example: what is read, teacher-forced where something is written, and what the heads should say of it (none:
-    it can only be told from others, see `batches`). `second` is the other text of a pair."""
+    it can only be told from others, see `batches`). `second` is the other text of a pair; `groups` are numbers of what
+    it says: pairs that share one belong together, whatever else is theirs. `plain` is the text, where it is read with
+    words hidden."""
 
     row: Row
     labels: Mapping[str, Labels]
     second: Row | None = None
+    groups: tuple[int, ...] = ()
+    plain: Line | None = None
 
 
 def some(count: int, items: Sequence[Any]) -> list[Any]:
@@ -95,7 +100,7 @@ def translations(translator: Translator, files: Files) -> list[Gold]:
             raise UserError("--target is of one file of --heads; or give pairs in one TSV or JSONL")
         pairs = list(read_parallel(files.files[0], files.target))
     else:
-        pairs = list(read_pairs(Data(pairs=[str(file) for file in files.files]), files.root))
+        pairs = list(read_pairs(Data(pairs=tuple(str(file) for file in files.files)), files.root))
     frame = translator.frame(files.tag)
     options = frame.decoding(translator.options())
     reader, writer = (translator.tokenizers[side] for side in ("source", "target"))
@@ -125,7 +130,7 @@ def captions(captioner: Captioner, files: Files) -> list[Gold]:
     found = []
     for pair in some(files.most, pairs):
         picture = [pair.picture.found(files.root)]
-        shown = look_at(captioner.sight, picture).input(np.array([0]))
+        shown = look_at(captioner.sight, picture).input(np.array([0]), _device(captioner))
         row = Row({"source": shown}, {"source": pictured("source", captioner.sight, picture, shown)}, ("source",))
         own = captioner.tokenizer
         said = [*own.encode(pair.caption), own.end]
@@ -162,7 +167,9 @@ def masked(filler: Filler, files: Files) -> list[Gold]:
         rows = passages.rows(np.array([number]))
         hidden = hiding.hide(rows.ids, rows.lengths, np.array([number]), 0)
         labels = Labels(torch.from_numpy(hidden.wanted), torch.from_numpy(hidden.places))
-        found.append(Gold(_text(tokens(hidden.ids.tolist(), filler.model), own), {"masked_token": labels}))
+        row = _text(tokens(hidden.ids.tolist(), filler.model), own)
+        plain = line_of("text", "text", own, rows.ids.tolist())
+        found.append(Gold(row, {"masked_token": labels}, plain=plain))
     return found
 
 
@@ -177,7 +184,7 @@ def texts_with_labels(classifier: Classifier, files: Files) -> list[Gold]:
         rows = Spelled(table, words.spellings(), own, classifier.longest)
         label = torch.from_numpy(table.rows("label", np.array([0]))[0])
         shape = (1,) if kept.kind == "one" else (1, -1)
-        read = input_of(classifier.model, rows, np.array([0]), None, torch.device("cpu"))
+        read = input_of(classifier.model, rows, np.array([0]), None, _device(classifier))
         found.append(Gold(_text(read, own), {"label": Labels(label.view(*shape))}))
     return found
 
@@ -192,7 +199,7 @@ def words_with_labels(tagger: Tagger, files: Files) -> list[Gold]:
         written = [kept.written(sentence)]
         table, _ = tags.table_of([sentence.words], words, tagger.longest, written, kept.labels)
         rows = Spelled(table, words.spellings(), own, tagger.longest)
-        read, places = tag_input(rows, np.array([0]), None, torch.device("cpu"))
+        read, places = tag_input(rows, np.array([0]), None, _device(tagger))
         labels = Labels(torch.from_numpy(table.rows("label", np.array([0]))[0]), places)
         found.append(Gold(_text(read, own), {"label": labels}))
     return found
@@ -211,7 +218,7 @@ def questions(answerer: Answerer, files: Files) -> list[Gold]:
         if not windows:
             continue
         ids, head = windows[at].ids, np.array([windows[at].head])
-        read = given(answerer.model, ids, np.array([len(ids)], np.int64), head, torch.device("cpu"))
+        read = given(answerer.model, ids, np.array([len(ids)], np.int64), head, _device(answerer))
         found.append(Gold(_text(read, own, "question and text"), {"span": Labels(torch.tensor([places[at]]))}))
     return found
 
@@ -220,12 +227,12 @@ def alike(embedder: Embedder, files: Files) -> list[Gold]:
     """Pairs of texts that mean the same."""
     own, longest = embedder.tokenizer, embedder.settings.longest - 2
     every = [pair for file in files.files for pair in read_alike(file, embedder.settings.fields)]
-    found = []
-    for pair in some(files.most, every):
+    chosen, found = some(files.most, every), []
+    for pair, groups in zip(chosen, groups_of(chosen).tolist(), strict=True):
         rows = [
             _text(tokens([own.start, *own.encode(text)[:longest], own.end], embedder.model), own) for text in pair[:2]
         ]
-        found.append(Gold(rows[0], {}, rows[1]))
+        found.append(Gold(rows[0], {}, rows[1], tuple(groups)))
     return found
 
 
@@ -233,14 +240,16 @@ def matching(matcher: Matcher, files: Files) -> list[Gold]:
     """Pictures with captions."""
     pairs = [pair for file in files.files for pair in read_captioned(file, matcher.fields)]
     chosen = some(files.most, pairs)
+    known: dict[str, int] = {}
     found = []
     for pair, ids in zip(chosen, matcher.rows([pair.caption for pair in chosen]), strict=True):
-        shown = matcher.look([pair.picture], files.features).input(np.array([0]))
+        shown = matcher.look([pair.picture], files.features).input(np.array([0]), _device(matcher))
         lines = {
             "text": line_of("text", "caption", matcher.tokenizer, ids),
             "picture": pictured("picture", matcher.sight, [pair.picture], shown),
         }
-        found.append(Gold(Row({"text": tokens(ids, matcher.model), "picture": shown}, lines, ("text", "picture")), {}))
+        row = Row({"text": tokens(ids, matcher.model), "picture": shown}, lines, ("text", "picture"))
+        found.append(Gold(row, {}, groups=(known.setdefault(pair.group, len(known)),)))
     return found
 
 
@@ -265,6 +274,12 @@ def pictures_asked(asker: Asker, files: Files) -> list[Gold]:
             "picture": pictured("picture", asker.sight, shown, picture),
         }
         found.append(Gold(Row(inputs, lines, ("text", "picture")), {"label": labels}))
+    return found
+
+
+def _device(loaded: Any) -> torch.device:
+    """Where a loaded model's weights are."""
+    found: torch.device = next(loaded.model.parameters()).device
     return found
 
 
@@ -315,24 +330,34 @@ def _together(model: Any, golds: Sequence[Gold]) -> Batch:
         # What a span says are places, counted over all rows.
         ids = [one.ids + start if head.objective == "span" else one.ids for one, start in zip(own, starts, strict=True)]
         rows = [one.rows + place for one, place in zip(own, offset, strict=True) if one.rows is not None]
-        labels[name] = Labels(torch.cat(ids), torch.cat(rows) if rows else None)
+        device = next(model.parameters()).device
+        labels[name] = Labels(torch.cat(ids).to(device), torch.cat(rows).to(device) if rows else None)
     return inputs, labels
 
 
 def _apart(model: Any, golds: Sequence[Gold]) -> Batch:
     """Pairs that are told from the other pairs of the batch: by likeness, or, where there is a head for it, each beside
-    a pair that does not belong together."""
-    count = len(golds)
+    the same text with the next picture of another group, if there is one."""
+    count, groups = len(golds), torch.tensor([gold.groups for gold in golds], device=next(model.parameters()).device)
     if golds[0].second is not None:
         rows = [gold.row.inputs["text"] for gold in golds] + [
             gold.second.inputs["text"] for gold in golds if gold.second
         ]
-        return {"text": merged(rows)}, {VECTOR: Labels(torch.arange(count))}
+        return {"text": merged(rows)}, {VECTOR: Labels(groups)}
     texts, shown = ([gold.row.inputs[name] for gold in golds] for name in ("text", "picture"))
     if "alignment" not in model.heads:
-        return {"text": merged(texts), "picture": merged(shown)}, {"likeness": Labels(torch.arange(count))}
-    wrong = torch.tensor([0] * count + [1] * count)
-    return {"text": merged(texts * 2), "picture": merged(shown + shown[1:] + shown[:1])}, {"alignment": Labels(wrong)}
+        return {"text": merged(texts), "picture": merged(shown)}, {"likeness": Labels(groups)}
+    others = [(one, other) for one in range(count) if (other := _stranger(golds, one)) is not None]
+    wrong = torch.tensor([0] * count + [1] * len(others), device=groups.device)
+    read = merged(texts + [texts[one] for one, _ in others])
+    seen = merged(shown + [shown[other] for _, other in others])
+    return {"text": read, "picture": seen}, {"alignment": Labels(wrong)}
+
+
+def _stranger(golds: Sequence[Gold], one: int) -> int | None:
+    """The next that belongs to another group."""
+    after = [*range(one + 1, len(golds)), *range(one)]
+    return next((other for other in after if golds[other].groups != golds[one].groups), None)
 
 
 def merged(inputs: Sequence[Input]) -> Input:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +22,18 @@ from ...inside.probing import capture
 from ...inside.record import Kind, Line, by_words
 from ...inside.rescoring import evaluating
 from ...model.model import Model
+from ...model.pruning import attentions
 from .examples import GOLD, Files, Gold, batches, line_read
-from .kinds import attentions_of, kinds_of, patterns
+from .keeping import Heads, best_of
+from .kinds import kinds_of, patterns
 from .recording import require_room
 
 KEPT = 60_000_000  # weights that are held at once, for what needs all texts together
 ABLATION = 1e12  # multiplications and additions: about a minute
 LEAST = 8  # examples of an ablation, whatever it takes
 BEST = 8  # heads that align
-EACH, MOST_FOLLOWED, SUPPORT = (
-    3,
-    40,
-    10,
-)  # heads of a value, of all, and the words that they must have had a choice about
+EACH, MOST_FOLLOWED = 3, 40  # heads of a value, and of all
+SUPPORT = 10  # words that they must have had a choice about
 
 
 def head_report(loaded: Any, name: str, files: Files, feature: Path | None = None) -> HeadReport:
@@ -70,6 +72,11 @@ class _Seen:
     kinds: dict[str, list[tuple[Kind, Mapping[str, Line]]]] = field(default_factory=dict)
     features: dict[str, list[following.Example]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def best(self) -> dict[str, Heads]:
+        """The heads to show first."""
+        return best_of(self.kinds)
 
 
 def _seen(model: Model, golds: Sequence[Gold], features: Sequence[Sequence[str | None]] | None) -> _Seen:
@@ -114,6 +121,7 @@ def _kind(model: Model, kind: Kind, seen: _Seen, weighed: Scores, ablated: Score
         measures.averaged(seen.tables[kind.name]),
         _grid(model, kind, weighed),
         _grid(model, kind, ablated),
+        tuple(seen.best.get(kind.name, ())),
         _followed(seen.features.get(kind.name, ()), "" if feature is None else feature.stem),
         _aligned(seen.kinds[kind.name]) if text and not kind.own else (),
     )
@@ -123,7 +131,7 @@ def _grid(model: Model, kind: Kind, scores: Scores) -> Grid | None:
     """Of each head what its unit has; None where nothing was judged."""
     if not scores:
         return None
-    attends = {f"{where}.{attend.stream}": attend for where, attend in attentions_of(model.plan)}
+    attends = dict(attentions(model.plan))
     return [
         np.repeat(scores[layer.address], attends[layer.address].heads // attends[layer.address].kv_heads).tolist()
         for layer in kind.layers
@@ -168,7 +176,7 @@ def _aligned(kinds: Sequence[tuple[Kind, Mapping[str, Line]]]) -> tuple[Aligned,
 
 def _few(model: Model, given: Sequence[Batch]) -> tuple[list[Batch], str]:
     """As many batches as an ablation takes about a minute for."""
-    heads = sum(attend.kv_heads for _, attend in attentions_of(model.plan))
+    heads = sum(attend.kv_heads for _, attend in attentions(model.plan))
     held = sum(parameter.numel() for name, parameter in model.named_parameters() if ".embedding." not in name)
     left, found, rows = ABLATION, [], 0
     for number in np.random.default_rng(0).permutation(len(given)):
@@ -199,32 +207,43 @@ def _loss(model: Model, given: Sequence[Batch]) -> float | None:
 
 def _sentences(path: Path, golds: Sequence[Gold], files: Files) -> list[list[str | None]]:
     """The values of each word of each example, by the words of its line; UserError where the sentences are others."""
-    sentences = list(read_sentences(path))
-    texts: dict[str, Sentence] = {"".join(one.words): one for one in sentences}
-    found = []
+    known: dict[str, Sentence] = {_folded(*one.words): one for one in read_sentences(path)}
+    order, found = sorted(known), []
     for number, gold in enumerate(golds, 1):
-        line = line_read(gold)
+        line = gold.plain or line_read(gold)
         own = [text for text, control in zip(line.words, line.control, strict=True) if not control]
-        joined = "".join("".join(text.split()) for text in own)
-        sentence = texts.get(joined)
-        if sentence is None:
+        joined = _folded(*own)
+        # Of a text that was cut the beginning is enough, if one sentence alone begins so.
+        begun = [text for text in order[bisect_left(order, joined) :][:2] if text.startswith(joined)]
+        sentence = known.get(joined) or (known[begun[0]] if len(begun) == 1 else None)
+        if sentence is None or not joined:
             raise UserError(
-                f"{path}: no sentence of it is example {number} of {files.named}: {' '.join(own)[:80]}; "
-                "write WORD TAB VALUE lines, sentences parted by empty lines"
+                f"{path}: no sentence of it is example {number} of {files.named}: {' '.join(own)[:80]}; write WORD TAB "
+                "VALUE lines, sentences parted by empty lines, of the texts as the model reads them"
             )
-        found.append(values_of(line, sentence))
+        values = values_of(line, sentence)
+        if gold.plain is not None:  # a hidden word has the value of the word that it hides
+            words = line_read(gold).word
+            values = [values[line.word[int(np.argmax(words == word))]] for word in range(int(words[-1]) + 1)]
+        found.append(values)
     return found
+
+
+def _folded(*words: str) -> str:
+    """As models read texts at most: without case, accents and spaces."""
+    text = unicodedata.normalize("NFKD", "".join("".join(words).split()).casefold())
+    return "".join(one for one in text if not unicodedata.combining(one))
 
 
 def values_of(line: Line, sentence: Sentence) -> list[str | None]:
     """The value of each word of a line: that of the word of the sentence in which it begins; None of controls."""
-    ends = np.cumsum([len(word) for word in sentence.words])
+    ends = np.cumsum([len(_folded(word)) for word in sentence.words])
     found: list[str | None] = []
     place = 0
     for text, control in zip(line.words, line.control, strict=True):
         if control:
             found.append(None)
             continue
-        found.append(sentence.labels[int(np.searchsorted(ends, place, side="right"))])
-        place += len("".join(text.split()))
+        found.append(sentence.labels[min(int(np.searchsorted(ends, place, side="right")), len(ends) - 1)])
+        place += len(_folded(text))
     return found

@@ -11,15 +11,16 @@ import torch
 from ...errors import UserError
 from ...inside import measures
 from ...inside.probing import Seen
-from ...inside.record import Kind, Layer, Line, Reals
+from ...inside.record import Kind, Layer, Line, Reals, layer_number
 from ...model.attention import Attention
 from ...model.model import Model
-from ...model.plan import Attend, Plan
+from ...model.plan import Plan
+from ...model.pruning import attentions
 
 
 def names_of(plan: Plan) -> list[str]:
     """The kinds of a plan, "target.source" and the like: each pair of streams that attends, in order of execution."""
-    return list(dict.fromkeys(_kind(where, attend) for where, attend in attentions_of(plan)))
+    return list(dict.fromkeys(_kind(address) for address, _ in attentions(plan)))
 
 
 def wanted(plan: Plan, only: Sequence[str] = ()) -> list[str]:
@@ -35,7 +36,7 @@ def patterns(plan: Plan, only: Sequence[str] = (), weighted: bool = False) -> li
     """What to capture for them."""
     kept = wanted(plan, only)
     points = ("weights", "value") if weighted else ("weights",)
-    found = [f"{where}.{attend.stream}" for where, attend in attentions_of(plan) if _kind(where, attend) in kept]
+    found = [address for address, _ in attentions(plan) if _kind(address) in kept]
     return [f"{address}.{point}" for address in found for point in points]
 
 
@@ -54,8 +55,8 @@ def kinds_of(
     """
     layers: dict[str, list[Layer]] = {name: [] for name in wanted(model.plan, only)}
     causal: dict[str, bool] = {}
-    for where, attend in attentions_of(model.plan):
-        name, address = _kind(where, attend), f"{where}.{attend.stream}"
+    for order, (address, attend) in enumerate(attentions(model.plan)):
+        name = _kind(address)
         if name not in layers or f"{address}.weights" not in seen.captured.seen:
             continue
         weights = seen.row(f"{address}.weights", row)
@@ -65,7 +66,7 @@ def kinds_of(
             assert isinstance(attention, Attention)
             value = seen.row(f"{address}.value", row)
             added = _plain(measures.value_weighted(attention, value, weights))
-        layers[name].append(Layer(address, _plain(weights), added))
+        layers[name].append(Layer(address, _plain(weights), added, order))
         causal[name] = causal.get(name, True) and attend.mask == "causal"
     found = []
     for name, own in layers.items():
@@ -83,31 +84,27 @@ def renamed(kind: Kind, lines: Mapping[str, Line]) -> Kind:
 
 
 def thinned(kinds: Sequence[Kind], layers: Sequence[int]) -> tuple[tuple[Kind, ...], list[str]]:
-    """Only some layers of each kind, numbered from 1, and notes that say so; UserError for one that no kind has."""
+    """Only some layers of each kind, by `layer_number`, and notes that say so; UserError for one that no kind has."""
     if not layers:
         return tuple(kinds), []
-    most = max(len(kind.layers) for kind in kinds)
+    there = {layer_number(layer.address) for kind in kinds for layer in kind.layers}
     for number in layers:
-        if not 1 <= number <= most:
-            raise UserError(f"there is no layer {number}; layers are numbered 1 to {most}")
+        if number not in there:
+            raise UserError(f"there is no layer {number}; what is shown has {', '.join(map(str, sorted(there)))}")
     found, notes = [], []
     for kind in kinds:
-        kept = tuple(layer for number, layer in enumerate(kind.layers, 1) if number in layers)
+        kept = tuple(layer for layer in kind.layers if layer_number(layer.address) in layers)
         if kept:
             found.append(replace(kind, layers=kept))
         if len(kept) < len(kind.layers):
-            shown = ", ".join(str(number) for number in sorted(set(layers)) if number <= len(kind.layers)) or "none"
+            shown = ", ".join(str(layer_number(layer.address)) for layer in kept) or "none"
             notes.append(f"{kind.label}: of {len(kind.layers)} layers only these are here: {shown}.")
     return tuple(found), notes
 
 
-def attentions_of(plan: Plan) -> list[tuple[str, Attend]]:
-    """Every attention after its block's address, in order of execution."""
-    return [(where, attend) for _, where, block in plan.blocks() for attend in block.attends]
-
-
-def _kind(where: str, attend: Attend) -> str:
-    return f"{where.split('.')[0]}.{attend.stream}"
+def _kind(address: str) -> str:
+    stream, _, attended = address.split(".")
+    return f"{stream}.{attended}"
 
 
 def _plain(weights: torch.Tensor) -> Reals:

@@ -11,23 +11,28 @@ from typing import Any, Literal
 
 from ...errors import UserError
 from ...inside.differing import compare
-from ...inside.record import Record
-from ...inside.rescoring import Without
+from ...inside.record import Record, layer_number
 from ...model.presets import nearest
+from ...model.pruning import attentions
 from ...page import drawing, recording, terminal
 from ...page import look as pages
-from .kinds import attentions_of
+from ...text.pipeline import without_surrogates
+from ..finding import find
+from .keeping import Kept, kept
 from .opening import opened, read
 from .reading import Asked, Reading
 from .recording import How, record_of
 from .what_if import (
     Change,
+    answers_anew,
     edit_everywhere,
     head_off,
     integrated,
-    judged,
     noted,
+    run_of,
+    scores_of,
     with_what_ifs,
+    without,
     words_hidden,
 )
 
@@ -69,7 +74,8 @@ class Look:
             write_whole(path, self._content(suffix))
 
     def _content(self, suffix: str) -> bytes:
-        made = {".html": self.page, ".svg": self.svg, ".png": self.png, ".json": self.json}[suffix]()
+        made: str | bytes
+        made = self.png() if suffix == ".png" else {".html": self.page, ".svg": self.svg, ".json": self.json}[suffix]()
         return made if isinstance(made, bytes) else made.encode("utf-8", "backslashreplace")
 
     def _repr_html_(self) -> str:
@@ -115,17 +121,22 @@ def look(
     `what_if`: the answer without each word and without heads (None: as far as it takes a few seconds).
 
     `head_off` ("target.3.source:5", both counted from 0) and `hide` (words) change the run: what is shown is the
-    changed one, and what came of it. `against` is another model, or another state of this one, that is compared.
+    changed one, and what came of it. `against` is another model, or another state of this one, that is compared; not
+    together with changes.
     """
+    if against is not None and (head_off or hide):
+        raise UserError("--against compares two models as they are; leave --head-off and --hide out, or look twice")
     loaded = opened(model) if isinstance(model, (str, Path)) else model
     texts = ((text,) if isinstance(text, str) else tuple(text)) + (() if second is None else (second,))
     if not all(isinstance(one, str) for one in texts):
         raise UserError("look takes a text, or two")
+    texts = tuple(map(without_surrogates, texts))
     asked = Asked(
         texts, None if picture is None else Path(picture), None if features is None else Path(features), tag, length,
         sentence,
     )  # fmt: skip
-    how = How(tuple(kinds), tuple(layers), values, lens, attribution, what_if)
+    own = kept(find(model)) if isinstance(model, (str, Path)) and not layers else Kept()
+    how = How(tuple(kinds), tuple(layers), values, lens, attribution, what_if, own)
     reading, name = read(loaded, asked), name_of(model)
     changes = [*_heads(reading, head_off), *_words(reading, hide)]
     record = _changed(reading, name, how, changes) if changes else _whole(reading, name, how)
@@ -176,32 +187,39 @@ def _whole(reading: Reading, name: str, how: How) -> Record:
 
 def _changed(reading: Reading, name: str, how: How, changes: Sequence[Change]) -> Record:
     """The record of the run under all changes together, and what came of them."""
-    heads: dict[str, list[int]] = {}
-    hidden: dict[str, list[int]] = {}
-    for change in changes:
-        for address, numbers in change.without.heads.items():
-            heads.setdefault(address, []).extend(numbers)
-        for stream, places in change.without.tokens.items():
-            hidden.setdefault(stream, []).extend(places)
-    label = " and ".join(change.label for change in changes)
-    one = replace(changes[0], label=label, without=Without(heads, hidden), row=None)
-    probe = edit_everywhere(one.without)
-    with reading.model.watched(probe):
-        edited = reading.again()
-    record = record_of(edited, name, how, probe)
-    said = f"“{edited.answer}”" if edited.answer != reading.answer else "the same"
-    notes = [f"This is the run {label}. The answer was “{reading.answer}”, and is {said}."]
+    label = " and ".join(dict.fromkeys(change.label for change in changes))
+    edits = [edit_everywhere(without(changes, number)) for number in range(len(reading.rows))]
+    scores = None if reading.scored is None else scores_of(reading, [changes])
+    said = ""
+    if answers_anew(reading, changes):
+        with reading.model.watched(edits[0]):
+            edited = reading.again()
+    elif reading.windows:
+        edited = replace(reading, said=(), answers=())
+        said = "What is answered now is not known: the text is read in several windows, and one is changed."
+    else:
+        assert scores is not None
+        edited = _alike(reading, float(scores[1].sum()))
+    record = record_of(edited, name, how, edits)
+    now = f"“{edited.answer}”" if edited.answer != reading.answer else "the same"
+    notes = [f"This is the run {label}.", said or f"The answer was “{reading.answer}”, and is {now}."]
     runs = []
-    if reading.scored is not None:
-        (run,), _ = judged(reading, [one], redone=0)
-        runs = [replace(run, text=edited.answer, tokens=edited.said)]
+    if reading.scored is not None and scores is not None:
+        run = run_of(reading, replace(changes[0], label=label), *scores)
+        runs = [replace(run, text="" if said else edited.answer, tokens=edited.said)]
         unit = "log-probability" if reading.scored.unit == "nats" else reading.scored.unit
         notes.append(f"The {unit} of the first answer changes by {run.change:+.3f}, to {run.logprob:.3f}.")
-    return noted(replace(record, what_if=tuple(runs)), *notes)
+    return noted(replace(record, what_if=tuple(runs)), " ".join(notes[:2]), *notes[2:])
+
+
+def _alike(reading: Reading, cosine: float) -> Reading:
+    """Two texts that are now so alike."""
+    answers = tuple(replace(one, guesses=(replace(one.guesses[0], probability=cosine),)) for one in reading.answers)
+    return replace(reading, answer=f"likeness {cosine:.3f}", answers=answers)
 
 
 def _heads(reading: Reading, given: Sequence[str]) -> list[Change]:
-    known = {f"{where}.{attend.stream}": attend.heads for where, attend in attentions_of(reading.model.plan)}
+    known = {address: attend.heads for address, attend in attentions(reading.model.plan)}
     found = []
     for one in given:
         address, _, number = one.partition(":")
@@ -209,8 +227,8 @@ def _heads(reading: Reading, given: Sequence[str]) -> list[Change]:
             raise UserError(
                 f"--head-off {one}: no attention of this model is called {address!r}; {nearest(address, [*known])}"
             )
-        if not number.isdecimal() or int(number) >= known[address]:
-            raise UserError(f"--head-off {one}: {address} has the heads 0 to {known[address] - 1}: {address}:0")
+        if number not in map(str, range(known[address])):
+            raise UserError(f"--head-off {one[:80]}: {address} has the heads 0 to {known[address] - 1}; as in {address}:0")
         found.append(head_off(address, int(number)))
     return found
 
@@ -244,8 +262,9 @@ def _compared(record: Record, loaded: Any, against: Any, asked: Asked, how: How)
         how_much = "likelier" if found.total > 0 else "less likely"
         notes.append(f"{theirs.model} finds this answer {how_much}, by {abs(found.total):.2f} nats.")
     apart = sorted(
-        ((far, kind, layer, head) for kind, table in found.distances.items() for layer, heads in enumerate(table, 1)
-         for head, far in enumerate(heads, 1)), reverse=True,
+        ((far, name, layer_number(layer.address), head) for name, table in found.distances.items()
+         for layer, heads in zip(record.kind(name).layers, table, strict=True) for head, far in enumerate(heads, 1)),
+        reverse=True,
     )[:3]  # fmt: skip
     if apart:
         told = ", ".join(f"{kind} layer {layer} head {head} ({far:.2f} bits)" for far, kind, layer, head in apart)

@@ -11,7 +11,7 @@ from ...inside.probing import Capture, Seen, capture
 from ...model.model import Model
 from ...model.plan import FinalNorm
 from ...model.probe import Probe
-from .kinds import attentions_of
+from ...model.pruning import attentions
 from .reading import Row
 
 
@@ -29,9 +29,7 @@ class Begun:
                 last = "feedforward" if block.feedforward is not None else block.attends[-1].stream
                 self.streams[block.stream] = f"{where}.{last}.after"
         weights = [
-            f"{where}.{one.stream}.weights"
-            for where, one in attentions_of(model.plan)
-            if where.split(".")[0] in self.streams
+            f"{address}.weights" for address, _ in attentions(model.plan) if address.split(".")[0] in self.streams
         ]
         self.seen = Capture(*weights, *self.streams.values())
 

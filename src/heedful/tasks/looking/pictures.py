@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ from ..ask.prepared import table_of
 from ..match import Matcher
 from ..match.matcher import aligned
 from .lines import boxes_of, line_of, picture_line
-from .reading import TOP, Asked, Reading, Row, Scored, blank_of, tokens
+from .reading import TOP, Asked, Reading, Row, Scored, Unit, blank_of, tokens
 
 LARGEST = 512  # pixels of the longer edge of a picture in a record
 BLANK = (192, 256)  # in the place of a picture that is but features
@@ -92,7 +91,8 @@ def matched(matcher: Matcher, asked: Asked) -> Reading:
         name = "alignment" if "alignment" in model.heads else "likeness"
         head = head_of(model, name)
         score = odds(model, name) if name == "alignment" else likeness(model)
-        scored = Scored(score, read_at(model, head), head.before, "nats" if name == "alignment" else "cosine")
+        unit: Unit = "nats" if name == "alignment" else "cosine"
+        scored = Scored(score, read_at(model, head), head.before, unit, mean=head.reads == "mean")
         return Reading("match", model, text, ", ".join(said), (row,), read, scored, answers=tuple(answers))
 
     return read().noted(*_cut(matcher.tokenizer.encode(text), ids))
@@ -132,7 +132,7 @@ def asked_about(asker: Asker, asked: Asked) -> Reading:
 
 def read_at(model: Model, head: Head, count: int = 1) -> dict[str, list[int]]:
     """The token of each stream that a head of rows is read from, for each of its `count` scores; the first, where it is
-    the mean of all."""
+    the mean of all (see `Scored.mean`)."""
     places = {}
     for stream in head.streams:
         pool = model.plan.stream(stream).pool
@@ -144,9 +144,3 @@ def read_at(model: Model, head: Head, count: int = 1) -> dict[str, list[int]]:
 def _cut(ids: Sequence[int], read: Sequence[int]) -> list[str]:
     """A note where a text was cut."""
     return [f"The text has {len(ids)} tokens; the model reads {len(read)} at most."] if len(ids) > len(read) else []
-
-
-def require_picture(path: Path | None, task: str) -> None:
-    """UserError where a picture is missing."""
-    if path is None:
-        raise UserError(f"a model for {task} looks at a picture: name one with --picture FILE")

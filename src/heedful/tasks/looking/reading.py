@@ -21,6 +21,7 @@ from ...text.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from .passing import Begun
 
+Unit = Literal["nats", "cosine", "value"]
 TOP = 5  # of what might stand somewhere, the likeliest
 
 
@@ -65,25 +66,30 @@ class Row:
 class Scored:
     """How sure a model is of its answer: numbers that a score gives of each row, made one by `combine`.
 
-    `at` has for each number the token it is read at, by stream (-1: the last); `unit` says what the numbers are.
+    `at` has for each number the token it is read at, by stream (-1: the last); with `mean` it stands for all of them.
+    `unit` says what the numbers are. `total` makes of the numbers [1, n] of each row those [k] whose gradient says what
+    matters to the answer.
     """
 
     score: Score
     at: Mapping[str, Sequence[int]]
     last: int | None = None
-    unit: Literal["nats", "cosine", "value"] = "nats"
+    unit: Unit = "nats"
     combine: Callable[[Sequence[Reals]], Reals] = lambda rows: rows[0]
+    total: Callable[[Sequence[torch.Tensor]], torch.Tensor] = lambda rows: rows[0].sum(1)
+    mean: bool = False
 
 
 @dataclass(frozen=True)
 class Lensed:
     """What a lens may look through: a head of tokens, what its outputs are called, and where it is read (None: at every
-    token) in a stream."""
+    token) in a stream. `before` is what stands before an output in each place where something is said."""
 
     head: str
     named: Callable[[int], str]
     label: str
     positions: tuple[int, ...] | None = None
+    before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ class Reading:
     """A text, or two, that a model has read and answered.
 
     `again` answers the same once more, with whatever probe watches the model. `written` are the ids that were said by
-    a model that writes.
+    a model that writes. `windows`: the text was read in several, of which one is shown; `again` reads them all.
     """
 
     task: str
@@ -106,6 +112,7 @@ class Reading:
     lens: Lensed | None = None
     notes: tuple[str, ...] = ()
     written: tuple[int, ...] | None = None
+    windows: bool = False
 
     def noted(self, *notes: str) -> Reading:
         """With more notes."""

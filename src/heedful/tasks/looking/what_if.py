@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +11,10 @@ import torch
 from ...inside.attribution import blank, integrated_gradients
 from ...inside.probing import Edit, Together, hidden
 from ...inside.probing import heads_off as probing_heads_off
-from ...inside.record import Reals, Record, Said, View, WhatIf
+from ...inside.record import Reals, Record, Said, View, WhatIf, layer_number
 from ...inside.rescoring import Without, evaluating, rescored
 from ...model.probe import Probe
-from .kinds import attentions_of
+from ...model.pruning import attentions
 from .reading import Reading, Row
 
 FEW_SECONDS = 6e10  # multiplications and additions: what is done unasked
@@ -60,16 +59,14 @@ def _told(reading: Reading, row: Row, stream: str) -> int:
 def heads_off(reading: Reading) -> list[Change]:
     """Every head."""
     return [
-        head_off(f"{where}.{attend.stream}", head)
-        for where, attend in attentions_of(reading.model.plan)
-        for head in range(attend.heads)
+        head_off(address, head) for address, attend in attentions(reading.model.plan) for head in range(attend.heads)
     ]
 
 
 def head_off(address: str, head: int) -> Change:
-    stream, block, attended = address.split(".")
+    stream, _, attended = address.split(".")
     to = "itself" if attended == stream else attended
-    label = f"without head {head + 1} of layer {int(block) + 1}, {stream} to {to}"
+    label = f"without head {head + 1} of layer {layer_number(address)}, {stream} to {to}"
     return Change("head", (address, head), label, Without(heads={address: [head]}))
 
 
@@ -92,6 +89,8 @@ def with_what_ifs(record: Record, reading: Reading, asked: bool) -> Record:
     if len(words) > MOST_WORDS:
         notes.append(f"What-ifs: of {len(words)} words the first {MOST_WORDS} are hidden.")
         words = words[:MOST_WORDS]
+    if reading.windows:
+        notes.append("What is answered without a word is left out: of several windows that are read, one is shown.")
     room = MOST_HEADS if asked else int(FEW_SECONDS / max(1.0, work(reading, 1))) - len(words)
     if room < min(8, len(heads)):
         return noted(record, "What-ifs would take more than a few seconds; ask for them: --what-if.")
@@ -106,37 +105,59 @@ def with_what_ifs(record: Record, reading: Reading, asked: bool) -> Record:
 def judged(reading: Reading, changes: Sequence[Change], redone: int = REDONE) -> tuple[list[WhatIf], Reals]:
     """All changes as runs, and by how much each changes each number of the score [changes, n]; of the `redone` that
     matter most the answer is given anew."""
-    scores = scores_of(reading, [change.without for change in changes], [change.row for change in changes])
-    first, rest = scores[:1], scores[1:]
-    each = rest - first
+    first, *rest = scores_of(reading, [[change] for change in changes])
+    each = np.array(rest, np.float32).reshape(-1, len(first)) - first
     total = each.sum(1)
     worst = np.argsort(-np.abs(total), kind="stable")[:redone]
     again = {int(n): _again(reading, changes[n]) for n in worst if abs(total[n]) >= LEAST}
-    same = len(reading.said) == each.shape[1]
-    runs = []
-    for number, change in enumerate(changes):
-        text, said = again.get(number, ("", ()))
-        apart = tuple(map(float, each[number])) if same else ()
-        now, less = float(rest[number].sum()), float(total[number])
-        runs.append(WhatIf(change.what, change.where, change.label, text, now, less, said, apart))
+    runs = [run_of(reading, change, first, now, *again.get(n, ("", ()))) for n, (change, now) in
+            enumerate(zip(changes, rest, strict=True))]  # fmt: skip
     return runs, each
 
 
-def scores_of(reading: Reading, changes: Sequence[Without], rows: Sequence[int | None]) -> Reals:
-    """The numbers of the score [1 + changes, n]: as it was, then under each change, of one row or of all."""
+def run_of(
+    reading: Reading, change: Change, first: Reals, now: Reals, text: str = "", said: tuple[Said, ...] = ()
+) -> WhatIf:
+    """A changed run, whose score was `first` [n], is `now` [n]."""
+    apart = tuple(map(float, now - first)) if len(reading.said) == len(now) else ()
+    less = float((now - first).sum())
+    return WhatIf(change.what, change.where, change.label, text, float(now.sum()), less, said, apart)
+
+
+def scores_of(reading: Reading, changes: Sequence[Sequence[Change]]) -> Reals:
+    """The numbers of the score [1 + changes, n]: as it was, then under some changes together, and others, ..."""
     scored = reading.scored
     assert scored is not None
     found = []
     for number, row in enumerate(reading.rows):
-        own = [change if which in (None, number) else Without() for change, which in zip(changes, rows, strict=True)]
+        own = [without(some, number) for some in changes]
         found.append(rescored(reading.model, row.inputs, scored.score, [Without(), *own], last=scored.last))
     return scored.combine(found)
 
 
+def without(changes: Sequence[Change], row: int) -> Without:
+    """What a row goes without under all of some changes."""
+    heads: dict[str, list[int]] = {}
+    tokens: dict[str, list[int]] = {}
+    for change in changes:
+        if change.row in (None, row):
+            for address, numbers in change.without.heads.items():
+                heads.setdefault(address, []).extend(numbers)
+            for stream, places in change.without.tokens.items():
+                tokens.setdefault(stream, []).extend(places)
+    return Without(heads, tokens)
+
+
+def answers_anew(reading: Reading, changes: Sequence[Change]) -> bool:
+    """Whether it can be told what is answered then: a hidden token is named by its place in one row, and the answer may
+    be made of more, a text of two or several windows."""
+    return all(change.row is None for change in changes) or (len(reading.rows) == 1 and not reading.windows)
+
+
 def _again(reading: Reading, change: Change) -> tuple[str, tuple[Said, ...]]:
-    """What is answered then."""
-    if change.row is not None and len(reading.rows) > 1:
-        return "", ()  # a text of two cannot be told from the other while both are read
+    """What is answered then; nothing, where it cannot be told."""
+    if not answers_anew(reading, [change]):
+        return "", ()
     with reading.model.watched(edit_everywhere(change.without)):
         found = reading.again()
     return found.answer, found.said
@@ -156,27 +177,31 @@ def likeliest_to_matter(reading: Reading, heads: Sequence[Change], count: int) -
 
 
 def sensitivity(reading: Reading) -> dict[str, Reals]:
-    """|d score / d gate| [heads] by attention, a gate of 1 on the weights of each head, for the sum of the score's
-    numbers (Michel et al. 2019, section 4, equation 2, on one example)."""
+    """|d score / d gate| [heads] by attention, a gate of 1 on the weights of each head, for the total of the score
+    (Michel et al. 2019, section 4, equation 2, on one example); where that is several numbers, their length."""
     model, scored = reading.model, reading.scored
     assert scored is not None
-    attends = {f"{where}.{attend.stream}": attend for where, attend in attentions_of(model.plan)}
-    found = {address: np.zeros(attend.heads, np.float32) for address, attend in attends.items()}
-    for row in reading.rows:
-        gates = {address: torch.ones(attend.heads, requires_grad=True) for address, attend in attends.items()}
+    attends = dict(attentions(model.plan))
+    gates = {address: torch.ones(attend.heads, requires_grad=True) for address, attend in attends.items()}
+    squares = {address: np.zeros(attend.heads, np.float32) for address, attend in attends.items()}
 
-        def gated(address: str, weights: torch.Tensor, rows: object, own: Mapping[str, torch.Tensor] = gates) -> Any:
-            return weights * own[address.removesuffix(".weights")].to(weights)[None, :, None, None]
+    def gated(address: str, weights: torch.Tensor, rows: object) -> torch.Tensor:
+        return weights * gates[address.removesuffix(".weights")].to(weights)[None, :, None, None]
 
-        with evaluating(model), torch.enable_grad():
+    with evaluating(model), torch.enable_grad():
+        found = []
+        for row in reading.rows:
             states = {name: model.embedded(name, given) for name, given in row.inputs.items()}
             layouts = {name: given.layout for name, given in row.inputs.items()}
             ends = model.run(states, layouts, probe=Edit(("*.weights",), gated), last=scored.last)
-            total = scored.score(ends, layouts).sum()
-            slopes = torch.autograd.grad(total, list(gates.values()), allow_unused=True, materialize_grads=True)
-        for address, slope in zip(gates, slopes, strict=True):
-            found[address] += slope.abs().cpu().numpy()
-    return found
+            found.append(scored.score(ends, layouts))
+        for one in scored.total(found):
+            slopes = torch.autograd.grad(
+                one, list(gates.values()), retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            for address, slope in zip(gates, slopes, strict=True):
+                squares[address] += slope.cpu().numpy() ** 2
+    return {address: np.sqrt(square) for address, square in squares.items()}
 
 
 # ---- attributions ----------------------------------------------------------------------------------------------------
@@ -201,7 +226,7 @@ def hidden_words(record: Record, reading: Reading, words: Sequence[Change], chan
 
 def integrated(record: Record, reading: Reading) -> Record:
     """The record with integrated gradients as views."""
-    scored, views, notes = reading.scored, list(record.views), []
+    scored, views = reading.scored, list(record.views)
     if scored is None or len(reading.rows) > 1:
         return noted(record, "There are no integrated gradients: they are of one text and its answer.")
     (row,) = reading.rows
@@ -218,7 +243,7 @@ def integrated(record: Record, reading: Reading) -> Record:
             f"(integrated gradients, Sundararajan et al. 2017, equation 1); {gap:.0%} of the change is not explained."
         )
         views += _attributed(record, reading, 0, stream, found.values, "ig", "integrated gradients", note)
-    return noted(replace(record, views=tuple(views)), *notes)
+    return replace(record, views=tuple(views))
 
 
 def _attributed(

@@ -13,10 +13,10 @@ import torch
 
 from ...data.captioned import Captioned, read_captioned
 from ...data.gallery import unique
-from ...page import render
-from ...page.render import Section
 from ...measure.retrieval import chance, first_right, retrieval
 from ...model.model import Model
+from ...page import render
+from ...page.render import Section
 from ..evaluated import Evaluated
 from ..thumbnails import full_names, thumbnails
 from .batches import Pairs

@@ -10,11 +10,11 @@ import numpy as np
 
 from ...data.tagged import Sentence, read_sentences
 from ...errors import UserError
-from ...page import classes
-from ...page.render import Section
 from ...measure import labels as measured
 from ...measure.entities import entities, entity_rates, to_bio
 from ...measure.labels import Rates
+from ...page import classes
+from ...page.render import Section
 from ...train.run import Run
 from ..closing import Told, finished, kept_scores, leave, write_page
 from ..evaluated import Evaluated

@@ -10,11 +10,11 @@ from typing import Any
 
 from ...data.readers import read_lines, resolve
 from ...errors import UserError
-from ...page.evaluation import Report, report
 from ...measure.evaluation import evaluate, require_few
 from ...measure.metrics import Options
 from ...measure.translation import Scorer, check_lengths
 from ...measure.words import count_words
+from ...page.evaluation import Report, report
 from .shown import one_line
 from .translator import load
 

@@ -13,13 +13,13 @@ import numpy as np
 from ...data.readers import Pair, read_parallel, resolve
 from ...decode.scoring import score
 from ...errors import UserError
-from ...inside.importance import Batch, importance
+from ...inside.importance import Batch
 from ...measure.translation import Scorer
 from ...model.files import read_config
 from ...model.model import Model
 from ...model.pruning import attentions
 from ..finding import find
-from ..pruning import cut, pruned_since, require_share, told_heads
+from ..pruning import JUDGES, By, cut, pruned_since, require_share, told_heads
 from .partial import require_new
 from .shown import one_line
 from .task import batch_of, save_translator
@@ -58,12 +58,13 @@ def prune(
     out: Path,
     tag: str | None = None,
     root: Path | None = None,
+    by: By = "gradient",
 ) -> Iterator[str]:
     """Write the model without `share` of its heads to the folder `out`; yields lines that say what that changed.
 
-    Heads are judged by what `source` and `target` (sentences, line by line) lose without them (`inside.importance`).
-    The new folder is a model like any other; training goes on from it with `training.start`. UserError where a file
-    cannot be used, or nothing can go.
+    Heads are judged by what `source` and `target` (sentences, line by line) lose without them (see `inside.importance`,
+    and there `ablation`). The new folder is a model like any other; training goes on from it with `training.start`.
+    UserError where a file cannot be used, or nothing can go.
     """
     require_share(share)
     require_new(out)
@@ -76,7 +77,7 @@ def prune(
     if not pairs:
         raise UserError(f"{source}: no pair of at most {longest} tokens a side to judge the heads by")
     before = _measured(translator, pairs, tag)
-    whole, found = translator.model, importance(translator.model, _batches(translator, pairs))
+    whole, found = translator.model, JUDGES[by](translator.model, _batches(translator, pairs))
     smaller, keep = cut(whole, found, share, model)
     translator.model = translator.models = smaller
     _save(translator, folder, keep, out)
