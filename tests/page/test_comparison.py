@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +13,8 @@ from heedful.measure.metrics import Options
 from heedful.measure.words import count_words
 from heedful.page.comparison import comparison_page
 from heedful.page.sentences import MOST_SENTENCES
+
+from .reading import read
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCRIPT = "alert(1)"
@@ -57,25 +58,6 @@ ATTRIBUTES = {
     *("type", "checked", "width", "height", "viewbox", "x", "y", "x1", "x2", "y1", "y2", "d", "cx", "cy", "r", "rx"),
     "text-anchor",
 }
-
-
-class Reader(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.tags, self.attributes, self.text = set(), set(), []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
-def read(page):
-    reader = Reader()
-    reader.feed(page)
-    return reader
 
 
 def hostile_page():

@@ -38,7 +38,7 @@ def prune(
         Path | None, typer.Option(metavar="DIR", envvar="HEEDFUL_DATA", help="Where data files are.")
     ] = None,
 ) -> None:
-    """Remove the attention heads that matter least (Michel et al. 2019): a smaller, faster model."""
+    """Remove the attention heads that matter least (Michel et al. 2019): a smaller model."""
     from ..tasks.finding import task_of
     from ..tasks.looking.examples import Files
     from ..tasks.pruning import prune

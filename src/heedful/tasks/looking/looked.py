@@ -228,7 +228,9 @@ def _heads(reading: Reading, given: Sequence[str]) -> list[Change]:
                 f"--head-off {one}: no attention of this model is called {address!r}; {nearest(address, [*known])}"
             )
         if number not in map(str, range(known[address])):
-            raise UserError(f"--head-off {one[:80]}: {address} has the heads 0 to {known[address] - 1}; as in {address}:0")
+            raise UserError(
+                f"--head-off {one[:80]}: {address} has the heads 0 to {known[address] - 1}; as in {address}:0"
+            )
         found.append(head_off(address, int(number)))
     return found
 
