@@ -139,6 +139,8 @@ def _clicks(tab: Any) -> Iterator[tuple[str, float]]:
     step = max(1, len(words) // CLICKS)
     for word in words[::step][:CLICKS]:
         word.scroll_into_view_if_needed()
+        word.hover()  # which shows the word's ties already; a hand takes longer from there to the click
+        tab.wait_for_timeout(150)
         tab.evaluate("delete document.documentElement.dataset.painted")
         word.click()
         tab.wait_for_selector("html[data-painted]", state="attached", timeout=30_000)
