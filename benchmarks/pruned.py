@@ -1,8 +1,8 @@
 """Half of a translator's heads removed, then a short training: what is lost, and what is gained.
 
     python benchmarks/pruned.py RUN multi30k/test_2016_flickr.en multi30k/test_2016_flickr.de --runs FOLDER
-        [--recipe recipes/multi30k-en-de-one-core.toml] [--share 0.5] [--by ablation] [--steps 1400] [--rate 2e-3]
-        [--ema 0.999] [--seeds 1] [--no-control] [--data DIR]
+        [--recipe recipes/multi30k-en-de-one-core.toml] [--share 0.5] [--by ablation] [--judged 600]
+        [--steps 1400] [--rate 2e-3] [--ema 0.999] [--seeds 1] [--no-control] [--data DIR]
 
 RUN is a finished run of the recipe. Heads are judged by the first 600 pairs of its training text, by the loss without
 each, and chosen by `heedful prune`; the test set is looked at by nothing but the scores. Then the smaller model trains
@@ -28,7 +28,6 @@ from typing import Any
 from recipe import scored
 from record import write
 
-JUDGED = 600  # pairs of the training text
 TIMED, TURNS = 200, 7
 
 
@@ -46,7 +45,7 @@ class Table:
         if not out.exists():
             judged = []
             for side in ("source", "target"):
-                lines = (self.data / self.data_of[side][0]).read_text("utf-8").split("\n")[:JUDGED]
+                lines = (self.data / self.data_of[side][0]).read_text("utf-8").split("\n")[: self.given.judged]
                 judged.append(self.runs / f"judged.{side}")
                 judged[-1].write_text("".join(f"{line}\n" for line in lines), "utf-8")
             source, target = judged
@@ -145,6 +144,7 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("HEEDFUL_DATA", ""))
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--share", type=float, default=0.5)
+    parser.add_argument("--judged", type=int, default=600, help="so many pairs of the training text judge the heads")
     parser.add_argument("--by", choices=("gradient", "ablation"), default="ablation")
     parser.add_argument("--steps", type=int, default=1400)
     parser.add_argument("--rate", type=float, default=2e-3)
@@ -163,8 +163,8 @@ def main() -> None:
             rows[f"{name}, trained on, seed {seed}"] = table.row(run, seconds)
             print(json.dumps(rows, indent=1), flush=True)
     figures = {
-        "share": given.share, "by": given.by, "steps": given.steps, "rate": given.rate, "ema": given.ema,
-        "test": given.source, "rows": rows,
+        "share": given.share, "by": given.by, "judged by": given.judged, "steps": given.steps, "rate": given.rate,
+        "ema": given.ema, "test": given.source, "rows": rows,
         "translating, pruned : whole": speeds(given.run, last, table.data / given.source),
     }  # fmt: skip
     print(json.dumps(figures["translating, pruned : whole"]))
