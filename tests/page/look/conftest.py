@@ -38,8 +38,9 @@ class Opened:
             self.told.append(f"request: {url}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
+    # Ended with this folder: two of these do not run side by side in a process.
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine")
     playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
