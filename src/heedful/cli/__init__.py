@@ -6,7 +6,6 @@ of that name.
 
 from __future__ import annotations
 
-import importlib
 from typing import Annotated
 
 import typer
@@ -62,14 +61,6 @@ def heedful(
     ] = False,
 ) -> None:
     pass
-
-
-for _name in COMMANDS:
-    _command = getattr(importlib.import_module(f".{_name}", __package__), _name)
-    if isinstance(_command, typer.Typer):
-        app.add_typer(_command, name=_name)
-    else:
-        app.command(_name)(_command)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..errors import UserError, visible
+from .building import Built
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
@@ -24,10 +25,11 @@ BROKEN_PIPE = 141  # 128 + SIGPIPE: whoever read our output has gone; say nothin
 class Commands(TyperGroup):
     """Turns what ends a command early into an exit code and at most one line; anything else is our bug, with trace."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def __init__(self, **given: Any) -> None:
         from . import COMMANDS
 
-        return sorted(super().list_commands(ctx), key=COMMANDS.index)
+        super().__init__(**given)
+        self.commands = Built(COMMANDS)  # type: ignore[assignment]  # which nobody adds to
 
     def invoke(self, ctx: Any) -> Any:
         try:
