@@ -3,6 +3,23 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+HOSTILE = [
+    "</script><script>alert(1)</script>",
+    '" onload="x',
+    "'&lt;",
+    "a\u202eb",
+    "\ud800",
+    "e\u0301",
+    "👩\u200d🚀",
+    "\x00",
+]
+
+
+def tree(text):
+    """A drawing as XML."""
+    return ElementTree.fromstring(text)
 
 
 class Reader(HTMLParser):

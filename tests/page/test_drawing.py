@@ -6,7 +6,6 @@ import io
 import math
 import re
 import sys
-import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
 import numpy as np
@@ -18,26 +17,22 @@ from heedful.page.chosen import chosen, region_names
 from heedful.page.drawing import BEND, heat_map, png, svg
 
 from . import records
+from .reading import HOSTILE as SHORT
+from .reading import tree
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = [
-    *(
-        "</script><script>alert(1)</script>",
-        '" onload="x',
-        "'&lt;",
-        "a\u202eb",
-        "\ud800",
-        "e\u0301",
-        "👩\u200d🚀",
-        "\x00",
-    ),
-    *("]]><x/>", "</svg><img src=x onerror=alert(1)>", "</style>", "\ufffe", "\u2069\u2069x", "\n", "", " "),
+    *SHORT,
+    "]]><x/>",
+    "</svg><img src=x onerror=alert(1)>",
+    "</style>",
+    "\ufffe",
+    "\u2069\u2069x",
+    "\n",
+    "",
+    " ",
 ]
 ELEMENTS = {"svg", "title", "desc", "style", "rect", "text", "g", "defs", "image", "use"}
-
-
-def tree(text):
-    return ElementTree.fromstring(text)
 
 
 def heats(text):

@@ -19,26 +19,11 @@ from ..model.embeddings import TokenInput
 from ..model.layout import Layout
 from ..model.model import Model
 from ..text.tokenizer import Tokenizer
-from .record import Ids, Kind, Layer, Line, Reals, View, by_words, layer_number, mean_of
+from .probing import capture
+from .record import Ids, Kind, Layer, Line, Reals, View, by_words, layer_number, mean_of, merged
 
 Link = tuple[int, int]  # a source word and a target word, numbered as in their lines, controls included
 Heads = list[tuple[int, int]]  # (layer, head)
-
-
-class Weights:
-    """A probe that keeps the attention weights of blocks of `stream` to `other`, by address."""
-
-    def __init__(self, stream: str, other: str) -> None:
-        self.ending = f".{other}.weights"
-        self.stream = stream
-        self.seen: dict[str, Tensor] = {}
-
-    def wants(self, address: str) -> bool:
-        return address.startswith(f"{self.stream}.") and address.endswith(self.ending)
-
-    def see(self, address: str, value: Tensor, rows: Tensor | None = None) -> Tensor:
-        self.seen[address] = value.detach().float()
-        return value
 
 
 def cross_attention(model: Model, source: Sequence[int], target: Sequence[int]) -> dict[str, Tensor]:
@@ -46,18 +31,13 @@ def cross_attention(model: Model, source: Sequence[int], target: Sequence[int]) 
 
     Query i is the step at which token i is read and token i + 1 is written.
     """
-    probe = Weights("target", "source")
     device = next(model.parameters()).device
     inputs = {
         name: TokenInput(torch.tensor(ids, device=device), Layout.packed(np.array([len(ids)]), device))
         for name, ids in (("source", source), ("target", target))
     }
-    training = model.training
-    model.eval()
-    with torch.no_grad():
-        model.encode(inputs, probe=probe)
-    model.train(training)
-    return {address: weights[0] for address, weights in probe.seen.items()}
+    seen = capture(model, inputs, ["target.*.source.weights"])
+    return {address: seen.row(address).float() for address in seen.addresses}
 
 
 @dataclass(frozen=True)
@@ -86,12 +66,10 @@ def words_of(tokenizer: Tokenizer, ids: Sequence[int]) -> Words:
 
 
 def align(weights: Tensor, target: Words, source: Words) -> np.ndarray:
-    """Token weights [target tokens, source tokens] by words [target words, source words], each row summing to 1: summed
-    over the tokens attended to, averaged over those that attend. `target` are the words written."""
-    given = weights.cpu().double().numpy()
-    merged = np.zeros((len(target.texts), len(source.texts)))
-    np.add.at(merged, (target.index[:, None], source.index[None, :]), given)
-    return merged / np.bincount(target.index)[:, None]
+    """Token weights [target tokens, source tokens] by words [target words, source words], each row summing to 1 (see
+    `record.merged`). `target` are the words written."""
+    shape = len(target.texts), len(source.texts)
+    return merged(weights.cpu().numpy(), target.index, source.index, shape)
 
 
 # ---- the heads that align --------------------------------------------------------------------------------------------
@@ -133,8 +111,8 @@ def telling(kinds: Sequence[tuple[Kind, Mapping[str, Line]]]) -> dict[tuple[int,
         queries, keys = lines[kind.queries], lines[kind.keys]
         for at, layer in enumerate(kind.layers):
             for head, own in enumerate(layer.weights):
-                merged = _text(own, queries, keys)[0]
-                told = information(merged if queries.picture is None else merged.T)
+                tied = _text(own, queries, keys)[0]
+                told = information(tied if queries.picture is None else tied.T)
                 bits[at, head] = bits.get((at, head), 0.0) + told / len(kinds)
     return bits
 
@@ -166,10 +144,10 @@ def best_view(kind: Kind, lines: Mapping[str, Line], heads: Sequence[tuple[int, 
 def links(weights: Reals, queries: Line, keys: Line) -> list[Link]:
     """(source word, target word) for each word of the queries' line: the word of the keys' line that it attends to
     most, controls apart; none for a word that attends to none. `weights` are by tokens [queries, keys]."""
-    merged, rows, columns = _text(weights, queries, keys)
-    if not merged.size:
+    text, rows, columns = _text(weights, queries, keys)
+    if not text.size:
         return []
-    best = zip(rows, merged.argmax(1), merged.max(1), strict=True)
+    best = zip(rows, text.argmax(1), text.max(1), strict=True)
     return [(int(columns[key]), int(row)) for row, key, most in best if most > 0]
 
 

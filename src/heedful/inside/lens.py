@@ -14,7 +14,7 @@ from torch import Tensor
 from ..model.embeddings import Input
 from ..model.model import Model
 from ..model.plan import FinalNorm, Head, Plan
-from ..model.probe import Probe
+from ..model.probe import Probe, left_at
 from .probing import capture
 from .record import Guess, Lens
 from .rescoring import evaluating
@@ -65,8 +65,7 @@ def _layers(plan: Plan, head: Head) -> dict[str, str]:
     found = {"embedding": f"{stream}.embedding.output"}
     for number, where, block in plan.blocks():
         if block.stream == stream and (head.before is None or number < head.before):
-            last = "feedforward" if block.feedforward is not None else block.attends[-1].stream
-            found[f"layer {len(found)}"] = f"{where}.{last}.after"
+            found[f"layer {len(found)}"] = left_at(where, block)
     return found
 
 

@@ -141,8 +141,8 @@ class Answers:
 class WhatIf:
     """One changed run: what was changed, what came of it.
 
-    `what`: "head" (`where` is its address and number: `target.3.source`, 5), "word" (a line's name and a word's number)
-    or "state". `label` says it in words. `text` is the new answer; `logprob` the log-probability of the ORIGINAL answer
+    `what`: "head" (`where` is its address and number: `target.3.source`, 5), or "word" (a line's name and a word's
+    number). `label` says it in words. `text` is the new answer; `logprob` the log-probability of the ORIGINAL answer
     under the change in nats (a sum over its tokens), `change` that less what it was: below 0, the change hurts.
     `tokens` are those of the new answer with their log-probabilities; `changes` [tokens of the original answer] is the
     change of each.
@@ -186,12 +186,16 @@ class Record:
 
 
 def by_words(weights: Reals, queries: Line, keys: Line) -> Reals:
-    """Token weights [queries, keys] by words [query words, key words]: summed over the tokens that are attended to,
-    averaged over those that attend, so that rows still sum to what they did."""
-    merged = np.zeros((len(queries.words), len(keys.words)))
-    np.add.at(merged, (queries.word[:, None], keys.word[None, :]), np.asarray(weights, np.float64))
-    counts = np.bincount(queries.word, minlength=len(queries.words))
-    return (merged / np.maximum(counts, 1)[:, None]).astype(np.float32)
+    """Token weights [queries, keys] by words [query words, key words]; see `merged`."""
+    return merged(weights, queries.word, keys.word, (len(queries.words), len(keys.words))).astype(np.float32)
+
+
+def merged(weights: npt.ArrayLike, query_word: Ids, key_word: Ids, words: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Token weights [queries, keys] by `words` [query words, key words], given the word of each token: summed over the
+    tokens that are attended to, averaged over those that attend, so that rows still sum to what they did."""
+    found = np.zeros(words)
+    np.add.at(found, (query_word[:, None], key_word[None, :]), np.asarray(weights, np.float64))
+    return found / np.maximum(np.bincount(query_word, minlength=words[0]), 1)[:, None]
 
 
 def layer_number(address: str) -> int:

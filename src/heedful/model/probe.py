@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from .plan import Plan
+from .plan import Block, Plan
 
 ATTENTION = ("before", "query", "key", "value", "scores", "weights", "mixed", "output", "after")
 FEEDFORWARD = ("before", "inner", "output", "after")
@@ -47,6 +47,11 @@ def see(probe: Probe | None, where: str, point: str, value: Tensor, rows: Tensor
     if probe is None or not probe.wants(address := f"{where}.{point}"):
         return value
     return probe.see(address, value, rows)
+
+
+def left_at(where: str, block: Block) -> str:
+    """The address of what a block, at `target.3`, leaves."""
+    return f"{where}.{'feedforward' if block.feedforward is not None else block.attends[-1].stream}.after"
 
 
 def addresses(plan: Plan) -> Iterator[str]:

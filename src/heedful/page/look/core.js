@@ -9,7 +9,8 @@
 //   {
 //     panel({
 //       bare: true,                      // optional: only a div, without card, title and lead
-//       heavy: true,                     // optional: built once all weights are unpacked (where steps() is called)
+//       heavy: true,                     // optional: built once all weights are unpacked (where steps() is called),
+//                                        // and updated a moment later where it is out of sight
 //       order: 50,                       // 10 words, 20 alignment, 30 heads, 40 flow, 50 lens, 60 picture, 70 what if
 //       name: "lens",                    // becomes the section's id
 //       title: "What each layer would say",
@@ -135,7 +136,25 @@ function set(changes) {
     changed.add("choice");
   }
   if (changed.has("kind") || changed.has("by")) follow(changed);
-  for (const update of updates) update(changed);
+  for (const one of updates) {
+    if (!one.heavy || one.seen) one.update(changed);
+    else later(one, changed);
+  }
+}
+
+// Heavy panels that are out of sight follow when what can be seen has answered.
+const late = new Map();
+const sight = new IntersectionObserver((all) => all.forEach(({ target, isIntersecting }) => {
+  for (const one of updates) if (one.made === target) one.seen = isIntersecting;
+}));
+
+function later(one, changed) {
+  if (late.size === 0) setTimeout(() => {
+    const all = [...late];
+    late.clear();
+    for (const [{ update }, keys] of all) update(keys);
+  });
+  late.set(one, new Set([...(late.get(one) ?? []), ...changed]));
 }
 
 // Of what was chosen, only what the kind that is shown has is kept.
@@ -183,9 +202,10 @@ function chip(place, attributes = {}) {
   const made = el("button", { type: "button", class: control ? "chip control" : "chip", ...attributes }, el("bdi", { text: words }));
   made.addEventListener("click", (event) => timed(event, () => choose(place, withOthers(event))));
   made.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && peek(place));
-  made.addEventListener("pointerleave", () => peek(null));
+  const leave = () => same(place, state.peek) && peek(null); // another word may be looked at by now
+  made.addEventListener("pointerleave", leave);
   made.addEventListener("focus", () => made.matches(":focus-visible") && peek(place));
-  made.addEventListener("blur", () => peek(null));
+  made.addEventListener("blur", leave);
   return made;
 }
 
@@ -292,7 +312,9 @@ function build(spec, main) {
   main.append(made);
   const update = spec.build(made);
   if (!update) return;
-  updates.push(update);
+  const one = { update, made, heavy: spec.heavy, seen: true };
+  updates.push(one);
+  if (spec.heavy) sight.observe(made);
   update(new Set(Object.keys(state)));
 }
 

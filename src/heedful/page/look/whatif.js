@@ -1,6 +1,6 @@
-// Runs with a change: a head off, a word hidden, a state of another run. Which matter, and what came out of each.
+// Runs with a change: a head off, a word hidden. Which matter, and what came out of each.
 {
-  const NAMES = { head: "heads off", word: "words hidden", state: "states patched" };
+  const NAMES = { head: "heads off", word: "words hidden" };
   const NOTHING = 0.005; // nats: less cannot be told from nothing in what is shown
   const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(Math.abs(value) < 0.1 ? 3 : 2)}`;
   const size = (run) => Math.abs(run.change ?? 0);
@@ -123,7 +123,7 @@
         if (left >= 0) rows[left].tabIndex = 0;
         pick(left >= 0 ? runs[left] : null);
       };
-      const whats = ["head", "word", "state"].filter((what) => runs.some((run) => run.what === what));
+      const whats = ["head", "word"].filter((what) => runs.some((run) => run.what === what));
       const options = [["", `all ${runs.length}`], ...whats.map((what) => [what, `${NAMES[what]} ${runs.filter((run) => run.what === what).length}`])].map(([what, label]) => {
         const input = el("input", { type: "radio", name: "what", value: what, onchange: (event) => timed(event, () => filter(what)) });
         input.checked = what === "";

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from ..write.writer import Strand
 from .lines import line_of, piece_of
 from .passing import Begun
 from .pictures import pictured
-from .reading import Asked, Lensed, Reading, Row, Scored, blank_of, tokens
+from .reading import Asked, Lensed, Reading, Row, Scored, blank_of, tokens, written_over
 
 HEAD = "next_token"
 MOST = 1024  # tokens of either side that are looked at: pictures of more say nothing
@@ -126,12 +125,8 @@ def _written(
     ids = hypothesis.ids[:MOST]
     ended = hypothesis.finished and len(ids) == len(hypothesis.ids)
     said = [*ids, tokenizer.end] if ended else ids
-    read = [start, *said[:-1]]
-    lines = {**source.lines, "target": line_of("target", f"{label} so far", tokenizer, read)}
-    inputs = {**source.inputs, "target": tokens(read, model)}
-    row = replace(source, inputs=inputs, lines=lines, asks={"target": line_of("written", label, tokenizer, said)})
     return {
-        "rows": (row,),
+        "rows": (written_over(model, source, tokenizer, start, said, label),),
         "said": _said(tokenizer, said, hypothesis.logprobs or ()),
         "scored": Scored(token_scores(model, HEAD, range(len(said)), said), {"target": range(len(said))}),
         "lens": _lens(tokenizer),

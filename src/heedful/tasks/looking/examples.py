@@ -52,7 +52,7 @@ from ..translate import Translator
 from ..write import Writer
 from .lines import line_of
 from .pictures import pictured
-from .reading import Row, tokens
+from .reading import Row, tokens, written_over
 
 TOKENS = 2048  # of all streams, that are in a batch
 PAIRS = 16  # of a batch in which each is told from the others
@@ -117,11 +117,8 @@ def translations(translator: Translator, files: Files) -> list[Gold]:
 
 
 def _said(model: Any, row: Row, writer: Any, start: int, said: Sequence[int], label: str) -> Gold:
-    read = [start, *said[:-1]]
-    lines = {**row.lines, "target": line_of("target", f"{label} so far", writer, read)}
-    asks = {"target": line_of("written", label, writer, said)}
-    inputs = {**row.inputs, "target": tokens(read, model)}
-    return Gold(replace(row, inputs=inputs, lines=lines, asks=asks), {"next_token": Labels(torch.tensor(said))})
+    labels = {"next_token": Labels(torch.tensor(said))}
+    return Gold(written_over(model, row, writer, start, said, label), labels)
 
 
 def captions(captioner: Captioner, files: Files) -> list[Gold]:

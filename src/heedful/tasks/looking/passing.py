@@ -10,7 +10,7 @@ import torch
 from ...inside.probing import Capture, Seen, capture
 from ...model.model import Model
 from ...model.plan import FinalNorm
-from ...model.probe import Probe
+from ...model.probe import Probe, left_at
 from ...model.pruning import attentions
 from .reading import Row
 
@@ -26,8 +26,7 @@ class Begun:
         self.streams: dict[str, str] = {}  # by stream, where its last states are
         for number, where, block in model.plan.blocks():
             if number < model.plan.apart:
-                last = "feedforward" if block.feedforward is not None else block.attends[-1].stream
-                self.streams[block.stream] = f"{where}.{last}.after"
+                self.streams[block.stream] = left_at(where, block)
         weights = [
             f"{address}.weights" for address, _ in attentions(model.plan) if address.split(".")[0] in self.streams
         ]

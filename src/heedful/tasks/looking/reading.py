@@ -17,6 +17,7 @@ from ...model.embeddings import Input, TokenInput
 from ...model.layout import Layout
 from ...model.model import Model
 from ...text.tokenizer import Tokenizer
+from .lines import line_of
 
 if TYPE_CHECKING:
     from .passing import Begun
@@ -60,6 +61,15 @@ class Row:
     def named(self) -> dict[str, Line]:
         """All lines by their own names."""
         return {line.name: line for line in (*self.lines.values(), *self.asks.values())}
+
+
+def written_over(model: Model, source: Row, tokenizer: Tokenizer, start: int, said: Sequence[int], label: str) -> Row:
+    """The row of a decoder that says `said` over a source, which is a row without it: each token is read one step after
+    it was written."""
+    read = [start, *said[:-1]]
+    lines = {**source.lines, "target": line_of("target", f"{label} so far", tokenizer, read)}
+    asks = {"target": line_of("written", label, tokenizer, said)}
+    return replace(source, inputs={**source.inputs, "target": tokens(read, model)}, lines=lines, asks=asks)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ...data.gallery import NETWORKS, PATCHES, Gallery, Sight, found_all, look_a
 from ...data.pictures import SUFFIXES, Reference, load_array
 from ...data.readers import read_lines
 from ...errors import UserError
-from ...inside.alignment import Weights
+from ...inside.probing import Capture
 from ...model.embeddings import Input, TokenInput
 from ...model.heads import Head
 from ...model.layout import Layout
@@ -223,10 +223,9 @@ class Matcher:
         states, layouts = {"text": text.states, "picture": shown.states}, {}
         for one in (text, shown):
             layouts[one.stream] = Layout.packed(one.lengths)
-        probes = Weights("text", "picture"), Weights("picture", "text")
-        for probe in probes:
-            self.model.run(states, layouts, first=self.model.plan.apart, probe=probe)
-        return {address: weights[0] for probe in probes for address, weights in probe.seen.items()}
+        seen = Capture("text.*.picture.weights", "picture.*.text.weights")
+        self.model.run(states, layouts, first=self.model.plan.apart, probe=seen)
+        return {address: seen.row(address, 0, layouts).float() for address in seen.seen}
 
 
 def load(path: str | Path) -> Matcher:
