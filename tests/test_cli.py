@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 import heedful
-from heedful.cli import app, main
+from heedful import cli
+from heedful.cli import COMMANDS, app, main
 from heedful.errors import UserError
 
 resource = pytest.importorskip("resource", reason="CPU time of a child process is asked for the Unix way")
@@ -89,7 +90,14 @@ def test_every_command_and_option_has_help() -> None:
             check(child)
 
     check(get_command(app))
-    assert next(iter(get_command(app).list_commands(None))) == "init"
+
+
+def test_the_overview_has_each_command_on_a_line_of_its_own() -> None:
+    listed = run("--help", env={**os.environ, "COLUMNS": "80"}).stdout.decode().split("Commands:\n")[1].splitlines()
+    assert [line.split(maxsplit=1) for line in listed] == [[name, summary] for name, summary in COMMANDS.items()]
+    assert listed[0].startswith("  init ")
+    parts = {"__init__", "__main__", "building", "endings", "options"}
+    assert {path.stem for path in Path(cli.__file__).parent.glob("*.py")} - parts == set(COMMANDS)
 
 
 def test_user_error_is_one_line_and_exit_code_2() -> None:

@@ -65,7 +65,7 @@ def test_no_line_is_too_wide_and_there_are_few(name, width):
     assert "\x1b" not in plain
     lines = plain.split("\n")
     assert max(map(cell_len, lines)) <= width
-    assert len(lines) <= 32
+    assert len(lines) <= 32 + (len(record.what_if) > 1) * (2 + len(record.what_if))
     for line in lines:
         controls = [c for c in line if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
         assert set(controls) <= set("\u2068\u2069\u200d"), line
@@ -79,6 +79,16 @@ def test_a_translation_is_a_matrix_of_shades():
     row = next(line for line in lines if line.startswith("kleine "))
     # By words of source: 0.02 each, but 0.88 + 0.02 for the two tokens of "small".
     assert row == "kleine  · · ██· · ·   small 0.90"
+
+
+def test_what_ifs_are_listed_with_what_is_said_instead():
+    record = records.translation()
+    lines = picture(record, 80, False).split("\n")
+    at = lines.index("what if (3 changes; those that matter most, in nats)")
+    ranked = sorted(record.what_if, key=lambda run: -abs(run.change))
+    assert lines[at + 1] == f"{ranked[0].change:+8.2f} {ranked[0].label} → {ranked[0].text}"
+    assert [line.split()[0] for line in lines[at + 1 : at + 4]] == [f"{run.change:+.2f}" for run in ranked]
+    assert "what if" not in picture(replace(record, what_if=record.what_if[:1]), 80, False)
 
 
 def test_shades_are_quarters():

@@ -12,34 +12,34 @@ import typer
 
 from .endings import Commands
 
-# In the order of the help page.
-COMMANDS = (
-    "init",
-    "check",
-    "train",
-    "resume",
-    "translate",
-    "write",
-    "fill",
-    "classify",
-    "tag",
-    "answer",
-    "embed",
-    "search",
-    "match",
-    "ask",
-    "caption",
-    "evaluate",
-    "score",
-    "look",
-    "report",
-    "corpus",
-    "prune",
-    "convert",
-    "show",
-    "doctor",
-    "demo",
-)
+# In the order of the help page, each with its line there: that page needs no command to be imported.
+COMMANDS = {
+    "init": "Write a recipe to start from.",
+    "check": "Look at data and recipe before training.",
+    "train": "Train a model from your own files.",
+    "resume": "Continue a run exactly where it stopped.",
+    "translate": "Translate line by line: as many lines out as in.",
+    "write": "Go on with a text.",
+    "fill": "Fill in hidden words.",
+    "classify": "Give each text its label.",
+    "tag": "Label the words of texts, names for example.",
+    "answer": "Answer questions in the words of a text.",
+    "embed": "Make a vector of each line.",
+    "search": "Find the lines of files that are most like a text.",
+    "match": "Find the pictures that fit a text, or the texts of a picture.",
+    "ask": "Ask about a picture.",
+    "caption": "Write a caption for each picture.",
+    "evaluate": "Score a model, or translations, on examples with answers.",
+    "score": "Tell how likely a model holds given translations.",
+    "look": "See what a model attends to while it reads and answers.",
+    "report": "Write a page about a run: curves, data, samples, scores.",
+    "corpus": "Make training text with a model.",
+    "prune": "Remove the attention heads that matter least.",
+    "convert": "Read another library's checkpoint, or write a model for one.",
+    "show": "Print an architecture: streams, steps, parameters, cost.",
+    "doctor": "Print what this machine and installation offer.",
+    "demo": "Train a translator of dates, prices and names in two minutes.",
+}
 
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=True

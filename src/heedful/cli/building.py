@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import typer
@@ -13,7 +13,7 @@ from typer.main import get_command, get_group
 class Built(Mapping[str, Any]):
     """The commands of some names, in their order; see the package for what a command is."""
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    def __init__(self, names: Iterable[str]) -> None:
         self._built: dict[str, Any] = dict.fromkeys(names)
 
     def __iter__(self) -> Iterator[str]:

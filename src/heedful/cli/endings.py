@@ -30,6 +30,14 @@ class Commands(TyperGroup):
 
         super().__init__(**given)
         self.commands = Built(COMMANDS)  # type: ignore[assignment]  # which nobody adds to
+        self._summaries = COMMANDS
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self._summaries)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self._summaries.items()))
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -57,6 +57,13 @@ def look(
         Words, typer.Option(metavar="ADDRESS:HEAD", help="Without a head: target.3.source:5; repeatable.")
     ] = None,
     hide: Annotated[Words, typer.Option(metavar="WORD", help="Without a word of the text; repeatable.")] = None,
+    patch_from: Annotated[
+        Words, typer.Option(metavar="TEXT", help="What if states were those of this text? Twice for a pair.")
+    ] = None,
+    patch: Annotated[
+        Words,
+        typer.Option(metavar="ADDRESS[:WORD]", help="Of --patch-from, only here: source.1, source.1:dog; repeatable."),
+    ] = None,
     against: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Compare with another model, or a translator's checkpoint.")
     ] = None,
@@ -91,5 +98,6 @@ def look(
         "picture": picture, "features": features, "tag": tag, "length": length, "sentence": sentence, "values": values,
         "what_if": what_if, "attribution": attribution.value, "lens": lens, "kinds": kinds or [],
         "layers": calling.numbers(layers), "head_off": head_off or [], "hide": hide or [], "against": against,
+        "patch": patch or [], "patch_from": patch_from or [],
     }  # fmt: skip
     calling.look_at(shown, model, [*(texts or []), *([context] if context is not None else [])], given, terminal)

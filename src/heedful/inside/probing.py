@@ -124,6 +124,21 @@ class Together:
         return value
 
 
+class Once:
+    """A probe that is let in the first time at each address: where a text is read, and not where it is gone on with."""
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe = probe
+        self._done: set[str] = set()
+
+    def wants(self, address: str) -> bool:
+        return address not in self._done and self.probe.wants(address)
+
+    def see(self, address: str, value: Tensor, rows: Tensor | None = None) -> Tensor:
+        self._done.add(address)
+        return self.probe.see(address, value, rows)
+
+
 # ---- what one may want to change ------------------------------------------------------------------------------------
 
 Which = Mapping[int, Sequence[int]] | Sequence[int]  # numbers for every row, or by row of the batch
@@ -154,8 +169,8 @@ def hidden(stream: str, tokens: Which) -> Edit:
 
 
 def patched(address: str, tokens: Sequence[int], states: Tensor) -> Edit:
-    """Other states [tokens, width] in the place of those at an address, for instance of another run (`Capture`): of a
-    pass over one row its `tokens`. Decoding sees the target token by token, so there only other streams are patched."""
+    """Other states [tokens, width] in the place of those at an address, for instance of another run (`Capture`): in a
+    pass over packed rows of its `tokens`. In decoding wrap it in `Once`, or each new token would be taken for them."""
     places = torch.tensor(list(tokens))
 
     def change(at: str, value: Tensor, rows: Tensor | None) -> Tensor:

@@ -141,11 +141,11 @@ class Answers:
 class WhatIf:
     """One changed run: what was changed, what came of it.
 
-    `what`: "head" (`where` is its address and number: `target.3.source`, 5), or "word" (a line's name and a word's
-    number). `label` says it in words. `text` is the new answer; `logprob` the log-probability of the ORIGINAL answer
-    under the change in nats (a sum over its tokens), `change` that less what it was: below 0, the change hurts.
-    `tokens` are those of the new answer with their log-probabilities; `changes` [tokens of the original answer] is the
-    change of each.
+    `what`: "head" (`where` is its address and number: `target.3.source`, 5), "word" (a line's name and a word's number)
+    or "state" (of another run: an address and a word's number). `label` says it in words. `text` is the new answer;
+    `logprob` the log-probability of the ORIGINAL answer under the change in nats (a sum over its tokens), `change` that
+    less what it was: below 0, the change hurts. `tokens` are those of the new answer with their log-probabilities;
+    `changes` [tokens of the original answer] is the change of each.
     """
 
     what: str

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from ..model.embeddings import Input
+from ..model.layout import Layout
 from ..model.model import Model
 from ..model.plan import Plan
 from ..model.probe import Probe
-from .probing import Edit, Together, heads_off, hidden
+from .probing import Edit, Together, heads_off, hidden, patched
 from .record import Reals
 from .scores import Score
 
@@ -25,23 +26,31 @@ ROOM = 2048  # tokens of all streams that are in a pass at a time
 
 @dataclass(frozen=True)
 class Without:
-    """What a run goes without: heads by attention (`{"target.3.source": [5]}`) and tokens by stream
-    (`{"source": [2, 3]}`). Without nothing it is the run as it was."""
+    """What a run goes without: heads by attention (`{"target.3.source": [5]}`), tokens by stream (`{"source": [2, 3]}`)
+    and its own states of some tokens, by address, in whose place others [tokens, width] stand. Without nothing it is
+    the run as it was."""
 
     heads: Mapping[str, Sequence[int]] = field(default_factory=dict)
     tokens: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    states: Mapping[str, tuple[Sequence[int], Tensor]] = field(default_factory=dict)
 
 
-def edit(changes: Sequence[Without]) -> Probe:
-    """One probe for a batch: row i goes without `changes[i]`, in a pass as well as in decoding."""
+def edit(changes: Sequence[Without], layouts: Mapping[str, Layout] | None = None) -> Probe:
+    """One probe for a batch: row i goes without `changes[i]`, in a pass as well as in decoding. States are exchanged in
+    a pass, whose `layouts` say where rows begin."""
     heads: dict[str, dict[int, Sequence[int]]] = {}
     tokens: dict[str, dict[int, Sequence[int]]] = {}
+    edits: list[Edit] = []
     for row, change in enumerate(changes):
         for address, off in change.heads.items():
             heads.setdefault(address, {})[row] = off
         for stream, gone in change.tokens.items():
             tokens.setdefault(stream, {})[row] = gone
-    edits: list[Edit] = [hidden(stream, which) for stream, which in tokens.items()]
+        for address, (places, states) in change.states.items():
+            assert layouts is not None
+            start = int(layouts[address.split(".")[0]].starts[row])
+            edits.append(patched(address, [start + place for place in places], states))
+    edits += [hidden(stream, which) for stream, which in tokens.items()]
     return Together(*edits, heads_off(heads))
 
 
@@ -73,7 +82,7 @@ def rescored(
             for some in (alike[at : at + size] for at in range(0, len(alike), size)):
                 rows = {name: part.repeat(len(some), 1) for name, part in states.items()}
                 where = {name: layout.expand(len(some)) for name, layout in layouts.items()}
-                probe = edit([changes[number] for number in some])
+                probe = edit([changes[number] for number in some], where)
                 found = score(model.run(rows, where, probe=probe, first=begin, last=end), where)
                 scores.update(zip(some, found.float().cpu(), strict=True))
     if not scores:
@@ -83,7 +92,10 @@ def rescored(
 
 def _first_step(plan: Plan, change: Without) -> int:
     """The first step that feels a change; as many as there are where none does."""
+    patched_at = {address.rsplit(".", 2)[0] for address in change.states}
     for number, where, block in plan.blocks():
+        if where in patched_at:
+            return number
         for attend in block.attends:
             if f"{where}.{attend.stream}" in change.heads or attend.stream in change.tokens:
                 return number

@@ -19,7 +19,8 @@ from .labels import cells, fitted, inked, isolated, label
 SHADES = "·░▒▓█"
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 ROWS = 16  # words of a matrix
-NOTE = 5  # lines of a note
+NOTES, NOTE = 3, 5  # so many, of so many lines
+RUNS = 8  # what-ifs
 BARS = 6  # candidates of one answer
 GROUPS = 8  # answers of several (a tag for each word)
 WORDS = 8  # words that mattered
@@ -29,7 +30,8 @@ ATTRIBUTIONS = ("ig", "occlusion")  # views, the better first
 
 
 def picture(record: Record, width: int, colour: bool) -> str:
-    """At most about 30 lines, none wider than `width` columns (at least 20), and no line end at the last."""
+    """At most about 30 lines, 40 with what-ifs; none wider than `width` columns (at least 20), no line end at the
+    last."""
     room = max(NARROWEST, width)
     pen = Pen(colour)
     lines = [*_title(record, room, pen)]
@@ -46,7 +48,9 @@ def picture(record: Record, width: int, colour: bool) -> str:
             lines += ["", *_mattered(record, view, room, pen)]
         if view is None or written or pictures:
             lines += ["", *(_matrix(one, room, pen) if written else _looked(record, one, room, pen))]
-    for note in record.notes[:2]:
+    if len(record.what_if) > 1:
+        lines += ["", *_what_ifs(record, room, pen)]
+    for note in record.notes[:NOTES]:
         told = wrap(inked(note), room)
         lines += [pen("soft", fitted(line, room)) for line in told[:NOTE]]
     return "\n".join(line.rstrip() for line in lines)
@@ -182,6 +186,16 @@ def _strongest(shares: Reals, line: Line, room: int) -> str:
             break
         told += text
     return told
+
+
+def _what_ifs(record: Record, room: int, pen: Pen) -> Iterator[str]:
+    """The changes that matter most: by how much the answer becomes likelier, and what is answered instead."""
+    runs = sorted(record.what_if, key=lambda run: -abs(run.change))[:RUNS]
+    yield pen("soft", fitted(f"what if ({len(record.what_if)} changes; those that matter most, in nats)", room))
+    for run in runs:
+        other = f" → {inked(run.text)}" if run.text not in ("", record.answer) else ""
+        told = fitted(f"{inked(run.label)}{other}", max(1, room - 9))
+        yield f"{pen('against' if run.change < 0 else 'read', f'{run.change:+8.2f}')} {isolated(told)}"
 
 
 def _attribution(record: Record) -> View | None:

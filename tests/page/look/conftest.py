@@ -38,6 +38,11 @@ class Opened:
             self.told.append(f"request: {url}")
 
 
+def settle(tab: Any) -> None:
+    """Wait for panels that were out of sight when they changed: they follow after those in sight."""
+    tab.evaluate("() => new Promise((done) => setTimeout(done, 20))")
+
+
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
     # Ended with this folder: two of these do not run side by side in a process.

@@ -12,7 +12,7 @@ import pytest
 
 from heedful.inside.record import Reals, Record, View, by_words
 
-from .conftest import Opened
+from .conftest import Opened, settle
 from .ramp import colour
 from .records import SOURCE, WRITTEN, chain, random, translation
 
@@ -212,6 +212,7 @@ def test_flow_halves_at_every_layer(show: Callable[..., Opened], layers: int, sh
     """Of a chain, where every word reads the one before it: binomial shares."""
     shown = show(chain(layers))
     shown.tab.locator("#words .line").nth(1).locator(".chip").nth(2).click()
+    settle(shown.tab)
     words = shown.tab.locator("#flow .quiet").text_content().split(" was made mostly of ")[1].split(". Each")[0]
     assert {one.split()[0]: int(one.split()[1]) for one in words.split(", ")} == shares
 
@@ -226,6 +227,7 @@ def test_flow_goes_across_to_the_source(tab: Any) -> None:
         source += share @ cross[block] / 2
         share = (share / 2 + share / 2 @ own[block]) / 2
     words = np.bincount(RECORD.lines["source"].word, source)
+    settle(tab)
     said = tab.locator("#flow .quiet").text_content().split(" was made mostly of ")[1].split(". Each")[0].split(", ")
     told = {one.split()[0]: float(one.split()[1]) / 100 for one in said}
     assert abs(told["<s>"] - share[0]) <= 0.01

@@ -112,6 +112,15 @@ def test_runs_are_filtered_by_what_was_changed(show: Callable[..., Opened], what
     assert runs(tab).count() == 3
 
 
+def test_states_of_another_run_have_a_filter_of_their_own(show: Callable[..., Opened]) -> None:
+    run = WhatIf("state", ("source.1.feedforward.after", 1), "with another “large”", "der", -2.0, -1.0)
+    tab = show(replace(RECORD, what_if=(*RECORD.what_if, run))).tab
+    tab.get_by_label("states of another text 1").check()
+    assert runs(tab).locator("bdi").all_text_contents() == [run.label]
+    assert detail(tab).locator("h3").text_content() == run.label
+    assert detail(tab).get_by_text("above").count() == 0  # no button: there is nothing to be shown
+
+
 def test_a_head_and_a_word_are_shown_above(show: Callable[..., Opened]) -> None:
     tab = show(RECORD).tab
     detail(tab).get_by_text("Show this word above").click()

@@ -148,7 +148,7 @@ def test_integrated_gradients_add_up_to_the_change(task: str, picture: Path) -> 
     for stream, found in zip(row.told, views, strict=True):
         assert found.signed
         assert "not explained" in found.note
-        line, told = row.lines[stream], what_if._told(own, row, stream)
+        line, told = row.lines[stream], what_if.told_of(own, row, stream)
         keep = [place for place in range(len(line)) if place >= told or line.control[line.word[place]]]
         empty = {**row.inputs, stream: blank(row.inputs[stream], row.blank, keep)}
         before, after = (scores(own, given) for given in (empty, row.inputs))

@@ -77,7 +77,7 @@ def _head(record: Record) -> str:
         + "</ul>"
         for answers in record.answers
     )
-    more = ' <a href="#whatif">What changes without a head or a word is below.</a>' if record.what_if else ""
+    more = ' <a href="#whatif">Below: what if something were otherwise.</a>' if record.what_if else ""
     return (
         '<header><p class="mark">heedful</p><h1>Look inside</h1></header><section class="top">'
         f'<p class="tag">Text</p><p class="read" dir="auto">{escape(record.text)}</p>{answer}{likely}'

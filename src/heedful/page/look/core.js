@@ -137,7 +137,7 @@ function set(changes) {
   }
   if (changed.has("kind") || changed.has("by")) follow(changed);
   for (const one of updates) {
-    if (!one.heavy || one.seen) one.update(changed);
+    if (!one.heavy || one.seen || one.made.contains(document.activeElement)) one.update(changed);
     else later(one, changed);
   }
 }

@@ -205,7 +205,8 @@ def _said(said: Said) -> dict[str, Any]:
 
 
 def _what_if(record: Record, lines: dict[str, int], kinds: dict[str, int]) -> Iterator[dict[str, Any]]:
-    """Each changed run. Of a head `kind`, `layer` and `head` say which, of a word `line` and `word`; -1 is unknown."""
+    """Each changed run. Of a head `kind`, `layer` and `head` say which, of a word `line` and `word`; -1 is unknown, or
+    another run's state."""
     places = {
         layer.address: (kinds[kind.name], number) for kind in record.kinds for number, layer in enumerate(kind.layers)
     }

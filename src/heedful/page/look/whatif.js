@@ -1,6 +1,6 @@
-// Runs with a change: a head off, a word hidden. Which matter, and what came out of each.
+// Runs with a change: a head off, a word hidden, a state of another run. Which matter, and what came out of each.
 {
-  const NAMES = { head: "heads off", word: "words hidden" };
+  const NAMES = { head: "heads off", word: "words hidden", state: "states of another text" };
   const NOTHING = 0.005; // nats: less cannot be told from nothing in what is shown
   const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(Math.abs(value) < 0.1 ? 3 : 2)}`;
   const size = (run) => Math.abs(run.change ?? 0);
@@ -98,7 +98,7 @@
     order: 70,
     name: "whatif",
     title: "What if",
-    lead: "The same text read again without one head or one word, the largest change first. Numbers say by how much the original answer becomes likelier (in nats, the natural logarithm of its probability; of a likeness, its cosine): below 0, the change hurts.",
+    lead: "The same text read again with one change (without a head or a word, or with a state of another text), the largest first. Numbers say by how much the original answer becomes likelier (in nats, the natural logarithm of its probability; of a likeness, its cosine): below 0, the change hurts.",
     wants: () => data.what_if.length > 0,
     build(section) {
       const runs = data.what_if.toSorted((a, b) => size(b) - size(a));
@@ -123,7 +123,7 @@
         if (left >= 0) rows[left].tabIndex = 0;
         pick(left >= 0 ? runs[left] : null);
       };
-      const whats = ["head", "word"].filter((what) => runs.some((run) => run.what === what));
+      const whats = Object.keys(NAMES).filter((what) => runs.some((run) => run.what === what));
       const options = [["", `all ${runs.length}`], ...whats.map((what) => [what, `${NAMES[what]} ${runs.filter((run) => run.what === what).length}`])].map(([what, label]) => {
         const input = el("input", { type: "radio", name: "what", value: what, onchange: (event) => timed(event, () => filter(what)) });
         input.checked = what === "";

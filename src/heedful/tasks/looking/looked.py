@@ -18,6 +18,7 @@ from ...page import drawing, recording, terminal
 from ...page import look as pages
 from ...text.pipeline import without_surrogates
 from ..finding import find
+from . import patching
 from .keeping import Kept, kept
 from .opening import opened, read
 from .reading import Asked, Reading
@@ -109,6 +110,8 @@ def look(
     what_if: bool | None = None,
     head_off: Sequence[str] = (),
     hide: Sequence[str] = (),
+    patch: Sequence[str] = (),
+    patch_from: Texts = (),
     against: Any = None,
 ) -> Look:
     """What a model attends to while it reads a text and answers. `model` is a folder, or what `heedful.load` gives.
@@ -121,16 +124,19 @@ def look(
     `what_if`: the answer without each word and without heads (None: as far as it takes a few seconds).
 
     `head_off` ("target.3.source:5", both counted from 0) and `hide` (words) change the run: what is shown is the
-    changed one, and what came of it. `against` is another model, or another state of this one, that is compared; not
-    together with changes.
+    changed one, and what came of it. `patch` ("source.1" or "source.1:dog", a block and a word) puts in the place of
+    this run's states those of the run on `patch_from`, a text of as many words (or two); with `patch_from` alone every
+    word's after every block, each as a what-if. `against` is another model, or another state of this one, that is
+    compared; not together with changes.
     """
-    if against is not None and (head_off or hide):
-        raise UserError("--against compares two models as they are; leave --head-off and --hide out, or look twice")
+    if against is not None and (head_off or hide or patch_from):
+        raise UserError(
+            "--against compares two models as they are; leave --head-off, --hide and --patch-from out, or look twice"
+        )
+    if patch and not patch_from:
+        raise UserError("--patch puts states of another run here: say of what text, with --patch-from TEXT")
     loaded = opened(model) if isinstance(model, (str, Path)) else model
-    texts = ((text,) if isinstance(text, str) else tuple(text)) + (() if second is None else (second,))
-    if not all(isinstance(one, str) for one in texts):
-        raise UserError("look takes a text, or two")
-    texts = tuple(map(without_surrogates, texts))
+    texts = _texts(text, second)
     asked = Asked(
         texts, None if picture is None else Path(picture), None if features is None else Path(features), tag, length,
         sentence,
@@ -139,10 +145,23 @@ def look(
     how = How(tuple(kinds), tuple(layers), values, lens, attribution, what_if, own)
     reading, name = read(loaded, asked), name_of(model)
     changes = [*_heads(reading, head_off), *_words(reading, hide)]
+    if patch_from:
+        other = read(loaded, replace(asked, texts=_texts(patch_from)))
+        swaps = patching.exchanges(reading, other, patch)
+        changes += swaps if patch else []
     record = _changed(reading, name, how, changes) if changes else _whole(reading, name, how)
+    if patch_from:
+        record = patching.told(record, reading, other, [] if patch else swaps)
     if against is not None:
         record = _compared(record, loaded, against, replace(asked, said=reading.written), how)
     return Look(record)
+
+
+def _texts(given: Texts, second: str | None = None) -> tuple[str, ...]:
+    texts = ((given,) if isinstance(given, str) else tuple(given)) + (() if second is None else (second,))
+    if not all(isinstance(one, str) for one in texts):
+        raise UserError("look takes a text, or two")
+    return tuple(map(without_surrogates, texts))
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -192,7 +211,7 @@ def _changed(reading: Reading, name: str, how: How, changes: Sequence[Change]) -
     scores = None if reading.scored is None else scores_of(reading, [changes])
     said = ""
     if answers_anew(reading, changes):
-        with reading.model.watched(edits[0]):
+        with reading.model.watched(edit_everywhere(without(changes, 0), anew=True)):
             edited = reading.again()
     elif reading.windows:
         edited = replace(reading, said=(), answers=())

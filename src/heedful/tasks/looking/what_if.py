@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from ...inside.attribution import blank, integrated_gradients
-from ...inside.probing import Edit, Together, hidden
+from ...inside.probing import Edit, Once, Together, hidden, patched
 from ...inside.probing import heads_off as probing_heads_off
-from ...inside.record import Reals, Record, Said, View, WhatIf, layer_number
+from ...inside.record import Line, Reals, Record, Said, View, WhatIf, layer_number
 from ...inside.rescoring import Without, evaluating, rescored
 from ...model.probe import Probe
 from ...model.pruning import attentions
@@ -40,16 +40,23 @@ def words_hidden(reading: Reading) -> list[Change]:
     for number, row in enumerate(reading.rows):
         for stream in row.told:
             line = row.lines[stream]
-            told = _told(reading, row, stream)
-            for word, text in enumerate(line.words):
+            told = told_of(reading, row, stream)
+            for word in range(len(line.words)):
                 places = [place for place in np.flatnonzero(line.word == word).tolist() if place < told]
                 if places and not line.control[word]:
                     change = Without(tokens={stream: places})
-                    found.append(Change("word", (line.name, word), f"without “{text}”", change, number))
+                    found.append(Change("word", (line.name, word), f"without {called(line, word)}", change, number))
     return found
 
 
-def _told(reading: Reading, row: Row, stream: str) -> int:
+def called(line: Line, word: int) -> str:
+    """A word as it is told from others: “the” (2 of 3)."""
+    text = line.words[word]
+    alike = [number for number, other in enumerate(line.words) if other == text]
+    return f"“{text}”" + (f" ({alike.index(word) + 1} of {len(alike)})" if len(alike) > 1 else "")
+
+
+def told_of(reading: Reading, row: Row, stream: str) -> int:
     """How many tokens of a stream were given: of a text that goes on, those of the prompt."""
     if stream in row.asks and reading.scored is not None:
         return int(min(reading.scored.at[stream])) + 1
@@ -139,13 +146,17 @@ def without(changes: Sequence[Change], row: int) -> Without:
     """What a row goes without under all of some changes."""
     heads: dict[str, list[int]] = {}
     tokens: dict[str, list[int]] = {}
+    states: dict[str, tuple[list[int], torch.Tensor]] = {}
     for change in changes:
         if change.row in (None, row):
+            for address, (places, given) in change.without.states.items():
+                before = states.get(address, ([], given[:0]))
+                states[address] = ([*before[0], *places], torch.cat([before[1], given]))
             for address, numbers in change.without.heads.items():
                 heads.setdefault(address, []).extend(numbers)
             for stream, places in change.without.tokens.items():
                 tokens.setdefault(stream, []).extend(places)
-    return Without(heads, tokens)
+    return Without(heads, tokens, states)
 
 
 def answers_anew(reading: Reading, changes: Sequence[Change]) -> bool:
@@ -158,15 +169,17 @@ def _again(reading: Reading, change: Change) -> tuple[str, tuple[Said, ...]]:
     """What is answered then; nothing, where it cannot be told."""
     if not answers_anew(reading, [change]):
         return "", ()
-    with reading.model.watched(edit_everywhere(change.without)):
+    with reading.model.watched(edit_everywhere(change.without, anew=True)):
         found = reading.again()
     return found.answer, found.said
 
 
-def edit_everywhere(change: Without) -> Probe:
-    """The change as a probe that is felt in every row of whatever is read."""
+def edit_everywhere(change: Without, anew: bool = False) -> Probe:
+    """The change as a probe that is felt in every row of whatever is read; `anew`: while one text is answered anew,
+    else in passes over one."""
+    states = Together(*(patched(address, *given) for address, given in change.states.items()))
     edits = [hidden(stream, tokens) for stream, tokens in change.tokens.items()]
-    return Together(*edits, probing_heads_off(change.heads))
+    return Together(Once(states) if anew else states, *edits, probing_heads_off(change.heads))
 
 
 def likeliest_to_matter(reading: Reading, heads: Sequence[Change], count: int) -> list[Change]:
@@ -231,7 +244,7 @@ def integrated(record: Record, reading: Reading) -> Record:
         return noted(record, "There are no integrated gradients: they are of one text and its answer.")
     (row,) = reading.rows
     for stream in row.told:
-        line, told, given = row.lines[stream], _told(reading, row, stream), row.inputs[stream]
+        line, told, given = row.lines[stream], told_of(reading, row, stream), row.inputs[stream]
         keep = [n for n in range(len(line)) if n >= told or line.control[line.word[n]]]
         baseline = blank(given, row.blank, keep)
         found = integrated_gradients(
