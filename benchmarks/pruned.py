@@ -1,15 +1,15 @@
 """Half of a translator's heads removed, then a short training: what is lost, and what is gained.
 
     python benchmarks/pruned.py RUN multi30k/test_2016_flickr.en multi30k/test_2016_flickr.de --runs FOLDER
-        [--recipe recipes/multi30k-en-de-one-core.toml] [--share 0.5] [--by ablation] [--judged 600]
+        [--recipe recipes/multi30k-en-de-one-core.toml] [--share 0.5] [--by ablation] [--rounds 6] [--judged 600]
         [--steps 1400] [--rate 2e-3] [--ema 0.999] [--seeds 1] [--no-control] [--data DIR]
 
 RUN is a finished run of the recipe. Heads are judged by the first 600 pairs of its training text, by the loss without
-each, and chosen by `heedful prune`; the test set is looked at by nothing but the scores. Then the smaller model trains
-on as `heedful train translate --from`, with the recipe's data and a low rate. So does the whole model, as long and in
-the same way: what more training gives must not be taken for what pruning costs. Scores are sacreBLEU's (cased, 13a)
-with the recipe's beam. Times are processor time of translating 200 sentences of the test set, both models loaded, in
-turn.
+each, and chosen by `heedful prune`, which judges anew after every sixth of those that go; the test set is looked at by
+nothing but the scores. Then the smaller model trains on as `heedful train translate --from`, with the recipe's data and
+a low rate. So does the whole model, as long and in the same way: what more training gives must not be taken for what
+pruning costs. Scores are sacreBLEU's (cased, 13a) with the recipe's beam. Times are processor time of translating 200
+sentences of the test set, both models loaded, in turn.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Table:
 
     def pruned(self) -> Path:
         """The model without some of its heads."""
-        out = self.runs / f"pruned-{self.given.share}-{self.given.by}"
+        out = self.runs / f"pruned-{self.given.share}-{self.given.by}-{self.given.rounds}"
         if not out.exists():
             judged = []
             for side in ("source", "target"):
@@ -49,8 +49,8 @@ class Table:
                 judged.append(self.runs / f"judged.{side}")
                 judged[-1].write_text("".join(f"{line}\n" for line in lines), "utf-8")
             source, target = judged
-            words = ["--source", source, "--target", target, "--share", self.given.share, "--by", self.given.by]
-            self._heedful("prune", "-m", self.given.run, *words, "-o", out)
+            how = ["--share", self.given.share, "--by", self.given.by, "--rounds", self.given.rounds]
+            self._heedful("prune", "-m", self.given.run, "--source", source, "--target", target, *how, "-o", out)
         return out
 
     def trained_on(self, start: Path, name: str, seed: int) -> tuple[Path, float]:
@@ -146,6 +146,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.5)
     parser.add_argument("--judged", type=int, default=600, help="so many pairs of the training text judge the heads")
     parser.add_argument("--by", choices=("gradient", "ablation"), default="ablation")
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--steps", type=int, default=1400)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--ema", type=float, default=0.999)
@@ -163,7 +164,8 @@ def main() -> None:
             rows[f"{name}, trained on, seed {seed}"] = table.row(run, seconds)
             print(json.dumps(rows, indent=1), flush=True)
     figures = {
-        "share": given.share, "by": given.by, "judged by": given.judged, "steps": given.steps, "rate": given.rate,
+        "share": given.share, "by": given.by, "rounds": given.rounds, "judged by": given.judged,
+        "steps": given.steps, "rate": given.rate,
         "ema": given.ema, "test": given.source, "rows": rows,
         "translating, pruned : whole": speeds(given.run, last, table.data / given.source),
     }  # fmt: skip

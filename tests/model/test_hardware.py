@@ -16,7 +16,8 @@ from heedful.model.hardware import Choices, applied, apply, available_threads, p
 
 
 @pytest.fixture(autouse=True)
-def _settings_restored() -> object:
+def _settings_restored(monkeypatch: pytest.MonkeyPatch) -> object:
+    monkeypatch.delenv(hardware.SWITCH, raising=False)
     threads, precision = torch.get_num_threads(), torch.backends.mkldnn.matmul.fp32_precision
     hardware._restore("none")
     yield None

@@ -122,8 +122,9 @@ def test_a_resumed_run_needs_only_its_own_folder(given: Path, tmp_path: Path, mo
 
 
 def rank(number: int, port: int, out: Path, settings: list[str]) -> None:
-    """One of two ranks, with the environment that torchrun would set."""
+    """One of two ranks, with the environment that torchrun would set; the server that forks it may have another."""
     os.environ |= {
+        hardware.SWITCH: "off",
         "RANK": str(number), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
         "GLOO_SOCKET_IFNAME": "lo",
     }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from heedful.tasks.translate.prune import _batches, _measured, _Pair, prune
 from .toy import write_corpus
 
 
-def pruned(finished: Path, folder: Path, share: float = 0.5, **options: str) -> list[str]:
+def pruned(finished: Path, folder: Path, share: float = 0.5, **options: Any) -> list[str]:
     write_corpus(folder, 40, seed=5)
     return list(prune(finished, folder / "a.src", folder / "a.tgt", share, folder / "small", **options))
 
@@ -86,6 +87,24 @@ def test_heads_may_be_chosen_by_the_loss_without_each(finished: Path, tmp_path: 
     kept = json.loads((tmp_path / "small" / "config.json").read_bytes())["pruned"]
     assert kept == {address: keep[address] for address in kept}
     assert keep != least_important(importance(translator.model, _batches(translator, pairs)), 0.5)
+
+
+def test_rounds_are_prunings_one_after_another(finished: Path, tmp_path: Path) -> None:
+    """Judged anew in between, to the same heads, weights and record of what went."""
+    for name in ("rounds", "first", "second"):
+        (tmp_path / name).mkdir()
+    pruned(finished, tmp_path / "rounds", 0.5, rounds=2)
+    pruned(finished, tmp_path / "first", 0.25)
+    pruned(tmp_path / "first" / "small", tmp_path / "second", 1 / 3)
+    ours, theirs = (tmp_path / name / "small" for name in ("rounds", "second"))
+    for file in ("config.json", "model.safetensors"):
+        assert (ours / file).read_bytes() == (theirs / file).read_bytes()
+    (tmp_path / "one").mkdir()
+    pruned(finished, tmp_path / "one", 0.5)
+    kept = [
+        json.loads((tmp_path / name / "small" / "config.json").read_bytes())["pruned"] for name in ("rounds", "one")
+    ]
+    assert kept[0] != kept[1]
 
 
 def test_training_goes_on_from_a_pruned_model(finished: Path, tmp_path: Path) -> None:

@@ -29,6 +29,9 @@ def prune(
     by: Annotated[
         By, typer.Option(help="Judge heads by the loss's slope, or by the loss without each: better, a pass a head.")
     ] = By.gradient,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=1000, help="Of so many, each takes a part; what is left is judged anew.")
+    ] = 1,
     tag: Annotated[str | None, typer.Option(metavar="LANGUAGE", help="Of several target languages, this one.")] = None,
     features: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The pictures' features, for models that read these.")
@@ -47,11 +50,11 @@ def prune(
     if task_of(model) == "translate":
         if files or source is None or target is None:
             raise UserError(f"{model}: a translator; judge its heads by --source FILE --target FILE")
-        lines = prune_translator(model, source, target, share, output, tag, data, by.value)
+        lines = prune_translator(model, source, target, share, output, tag, data, by.value, rounds)
     else:
         if not files or source is not None or target is not None:
             raise UserError(f"{model}: judge its heads by examples: heedful prune -m RUN -o FOLDER FILE")
         given = Files(files, examples, features=features, root=data)
-        lines = prune(model, given, share, output, by.value)
+        lines = prune(model, given, share, output, by.value, rounds)
     for line in lines:
         print(line)

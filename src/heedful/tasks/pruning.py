@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ import torch
 
 from ..data.readers import resolve
 from ..errors import UserError
-from ..inside.importance import Batch, ablation, importance, least_important
+from ..inside.importance import Batch, Scores, ablation, importance, least_important
 from ..model.files import read_config
 from ..model.model import Model
 from ..model.pruning import attentions, without_heads
@@ -30,7 +30,7 @@ By = Literal["gradient", "ablation"]
 JUDGES = {"gradient": importance, "ablation": ablation}
 
 
-def prune(model: Path, files: Files, share: float, out: Path, by: By = "gradient") -> Iterator[str]:
+def prune(model: Path, files: Files, share: float, out: Path, by: By = "gradient", rounds: int = 1) -> Iterator[str]:
     """Write the model without `share` of its heads to the folder `out`; yields lines that say what that changed.
 
     Heads are judged by what the examples lose without them (see `inside.importance`, and there `ablation`); the scores
@@ -46,7 +46,7 @@ def prune(model: Path, files: Files, share: float, out: Path, by: By = "gradient
         raise UserError(f"{files.named}: no examples to judge the heads by")
     own = {} if files.features is None else {"features": files.features}
     before, scores = _measured(loaded.model, given), evaluate(model, files.files, files.root, **own)
-    smaller, keep = cut(loaded.model, JUDGES[by](loaded.model, given), share, model)
+    smaller, keep = cut(loaded.model, lambda whole: JUDGES[by](whole, given), share, model, rounds)
     _save(smaller, folder, keep, out)
     after = _measured(smaller, given)
     yield from told_heads(loaded.model, keep)
@@ -63,17 +63,33 @@ def require_share(share: float) -> None:
         raise UserError(f"the share of heads to remove is {share}; it is more than 0 and less than 1")
 
 
-def cut(model: Model, found: Mapping[str, Any], share: float, name: Path) -> tuple[Model, Kept]:
-    """The model without the least important of its heads, and which stay where some went; UserError if none can go."""
-    sizes = {address: attend.kv_heads for address, attend in attentions(model.plan)}
-    keep = least_important(dict(found), share)
-    keep = {address: units for address, units in keep.items() if len(units) < sizes[address]}
+def cut(
+    model: Model, judge: Callable[[Model], Scores], share: float, name: Path, rounds: int = 1
+) -> tuple[Model, Kept]:
+    """The model without the least important of its heads, and which stay where some went; UserError if none can go.
+
+    With several rounds each takes its part, and those that are left are judged anew: of two heads that do the same each
+    is worth little as long as the other is there.
+    """
+    smaller, keep, whole = model, dict[str, Sequence[int]](), _units(model)
+    for number in range(1, rounds + 1):
+        left = _units(smaller)
+        goes = round(share * whole * number / rounds) - (whole - left)
+        sizes = {address: attend.kv_heads for address, attend in attentions(smaller.plan)}
+        stay = least_important(judge(smaller), goes / left)
+        stay = {address: units for address, units in stay.items() if len(units) < sizes[address]}
+        try:
+            smaller = without_heads(smaller, stay)
+        except ValueError as error:
+            raise UserError(f"{name}: {error}") from None
+        keep = pruned_since({"pruned": keep}, stay)
     if not keep:
         raise UserError(f"{name}: no head can go: every attention keeps one, and {share} of all is less than one")
-    try:
-        return without_heads(model, keep), keep
-    except ValueError as error:
-        raise UserError(f"{name}: {error}") from None
+    return smaller, keep
+
+
+def _units(model: Model) -> int:
+    return sum(attend.kv_heads for _, attend in attentions(model.plan))
 
 
 def told_heads(model: Model, keep: Kept) -> Iterator[str]:

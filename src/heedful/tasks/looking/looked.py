@@ -146,7 +146,7 @@ def look(
     reading, name = read(loaded, asked), name_of(model)
     changes = [*_heads(reading, head_off), *_words(reading, hide)]
     if patch_from:
-        other = read(loaded, replace(asked, texts=_texts(patch_from)))
+        other = patching.read_other(loaded, replace(asked, texts=_texts(patch_from)))
         swaps = patching.exchanges(reading, other, patch)
         changes += swaps if patch else []
     record = _changed(reading, name, how, changes) if changes else _whole(reading, name, how)

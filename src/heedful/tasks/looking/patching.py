@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -19,8 +20,9 @@ from ...inside.rescoring import Without
 from ...model.plan import Plan
 from ...model.presets import nearest
 from ...model.probe import addresses, left_at
+from .opening import read
 from .passing import passed
-from .reading import Reading
+from .reading import Asked, Reading
 from .what_if import MOST_HEADS, Change, called, judged, noted, told_of
 
 OPTION = "--patch-from"
@@ -47,6 +49,14 @@ def places_of(plan: Plan) -> dict[str, str]:
         for address in addresses(plan)
         if address.rsplit(".", 1)[1] not in PADDED and not address.endswith(".embedding.output")
     }
+
+
+def read_other(loaded: Any, asked: Asked) -> Reading:
+    """The run that states are taken from; UserError that says so."""
+    try:
+        return read(loaded, asked)
+    except UserError as error:
+        raise UserError(f"{OPTION}: {error}") from None
 
 
 def exchanges(reading: Reading, other: Reading, named: Sequence[str]) -> list[Change]:
@@ -135,8 +145,8 @@ def _chosen(given: str, known: dict[str, str], words: Sequence[Word]) -> tuple[s
 def _change(at: str, word: Word, states: Tensor) -> Change:
     """One word's states at one place."""
     stream, _, _, point = at.split(".")
-    where = f"after layer {layer_number(at)}" if point == "after" else f"at {at}"
-    label = f"with the other text's {word.label} {where} of {stream}"
+    where = f"after layer {layer_number(at)} of {stream}" if point == "after" else f"at {at}"
+    label = f"with the other text's {word.label} {where}"
     given = Without(states={at: (word.here, states[word.there])})
     return Change("state", (at, word.number), label, given, word.row)
 

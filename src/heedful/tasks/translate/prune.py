@@ -59,6 +59,7 @@ def prune(
     tag: str | None = None,
     root: Path | None = None,
     by: By = "gradient",
+    rounds: int = 1,
 ) -> Iterator[str]:
     """Write the model without `share` of its heads to the folder `out`; yields lines that say what that changed.
 
@@ -77,8 +78,8 @@ def prune(
     if not pairs:
         raise UserError(f"{source}: no pair of at most {longest} tokens a side to judge the heads by")
     before = _measured(translator, pairs, tag)
-    whole, found = translator.model, JUDGES[by](translator.model, _batches(translator, pairs))
-    smaller, keep = cut(whole, found, share, model)
+    whole, given = translator.model, list(_batches(translator, pairs))
+    smaller, keep = cut(whole, lambda one: JUDGES[by](one, given), share, model, rounds)
     translator.model = translator.models = smaller
     _save(translator, folder, keep, out)
     yield from told_heads(whole, keep)
