@@ -50,7 +50,7 @@ def fits(own: Reading, twin: Reading, month: str) -> bool:
     """Whether the name is one word of the phrase, of as many tokens in both."""
     words = own.rows[0].lines["source"].words
     return words.count(month) == 1 and len(twin.rows[0].lines["source"].words) == len(words) and any(
-        word.text == month for word in patching.paired(own, twin)
+        word.text == month and word.fits for word in patching.paired(own, twin)
     )  # fmt: skip
 
 

@@ -144,6 +144,27 @@ def test_words_that_are_alike_are_told_apart() -> None:
     }
 
 
+def test_words_of_other_numbers_of_tokens_keep_their_states() -> None:
+    translator = tiny.of("translate")
+    lengths = [len(translator.tokenizers["source"].encode(text)) for text in ("the red xyz", "the green fox")]
+    assert lengths[0] > lengths[1]
+    looked = heedful.look(translator, "the red xyz", patch_from="the green fox", patch=["source.1"])
+    assert any("their states stay: “fox” for “xyz”." in note for note in looked.record.notes)
+    with pytest.raises(UserError, match="no word 'xyz' has as many tokens in both texts; those that have: the, red"):
+        heedful.look(translator, "the red xyz", patch_from="the green fox", patch=["source.1:xyz"])
+
+
+def test_as_many_texts_as_were_given() -> None:
+    with pytest.raises(UserError, match="2 texts were given"):
+        heedful.look(tiny.of("embed"), "the fox", "the bird", patch_from="the bird")
+
+
+def test_of_several_windows_none_is_exchanged() -> None:
+    long = "the red fox sees [MASK] . " * 12
+    with pytest.raises(UserError, match="several windows"):
+        heedful.look(tiny.of("fill"), long, patch_from=long.replace("red", "green"))
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
@@ -155,6 +176,7 @@ def test_words_that_are_alike_are_told_apart() -> None:
         ({"patch_from": "the red bird", "patch": ["source.1:cow"]}, "no word 'cow'"),
         ({"patch": ["source.1"]}, "--patch-from TEXT"),
         ({"patch_from": "a", "against": "x"}, "--patch-from out"),
+        ({"patch_from": "the red bird", "hide": ["fox"]}, "--patch ADDRESS"),
     ],
 )
 def test_mistakes_are_told(given: dict[str, object], told: str) -> None:

@@ -135,6 +135,8 @@ def look(
         )
     if patch and not patch_from:
         raise UserError("--patch puts states of another run here: say of what text, with --patch-from TEXT")
+    if patch_from and not patch and (head_off or hide):
+        raise UserError("--patch-from with --head-off or --hide: say where the states go, with --patch ADDRESS")
     loaded = opened(model) if isinstance(model, (str, Path)) else model
     texts = _texts(text, second)
     asked = Asked(

@@ -40,6 +40,11 @@ class Word:
     text: str
     label: str
 
+    @property
+    def fits(self) -> bool:
+        """Whether it is as many tokens in both."""
+        return len(self.here) == len(self.there)
+
 
 def places_of(plan: Plan) -> dict[str, str]:
     """What may be named: a block (`source.1`, for what it leaves), or any point that has a state for every token."""
@@ -62,7 +67,7 @@ def read_other(loaded: Any, asked: Asked) -> Reading:
 def exchanges(reading: Reading, other: Reading, named: Sequence[str]) -> list[Change]:
     """The changes that are `named` ("source.1", or "source.1:dog" for one word); without any, each word after each
     block. UserError for names that are none, and for texts whose words do not stand for each other."""
-    words = paired(reading, other)
+    words = [word for word in paired(reading, other) if word.fits]
     known = places_of(reading.model.plan)
     chosen = [_chosen(one, known, words) for one in named]
     if not named:
@@ -79,8 +84,15 @@ def exchanges(reading: Reading, other: Reading, named: Sequence[str]) -> list[Ch
 
 
 def paired(reading: Reading, other: Reading) -> list[Word]:
-    """The words of what was given to both runs that have as many tokens in one as in the other; UserError where there
-    are not as many words, or none of them differs."""
+    """The words of what was given to both runs; UserError where there are not as many, or none of them differs."""
+    if reading.windows or other.windows:
+        raise UserError(
+            f"{OPTION}: a text so long is read in several windows; states are put from one into one, so cut it"
+        )
+    if len(reading.rows) != len(other.rows):
+        raise UserError(
+            f"{OPTION}: {len(reading.rows)} texts were given, so name as many others, the option once for each"
+        )
     found = []
     differs = False
     for number, (row, theirs) in enumerate(zip(reading.rows, other.rows, strict=True)):
@@ -96,7 +108,6 @@ def paired(reading: Reading, other: Reading) -> list[Word]:
             found += [
                 Word(number, stream, word, own, their, _text(mine, own), _label(mine, own, yours, their))
                 for word, (own, their) in enumerate(zip(here, there, strict=True))
-                if len(own) == len(their)
             ]
     if not differs:
         raise UserError(f"{OPTION}: that is the same text, so its states are the same; give one that differs in a word")
@@ -154,6 +165,9 @@ def _change(at: str, word: Word, states: Tensor) -> Change:
 def told(record: Record, reading: Reading, other: Reading, changes: Sequence[Change]) -> Record:
     """The record with a note that says where the states are from, and a what-if for each of some exchanges."""
     notes = [f"Other states are from the run on “{other.text}”, whose answer is “{other.answer}”."]
+    unlike = [word.label for word in paired(reading, other) if not word.fits]
+    if unlike:
+        notes.append(f"Not as many tokens in both, so their states stay: {', '.join(unlike[:8])}.")
     if not changes or reading.scored is None:
         return noted(record, *notes)
     if len(changes) > MOST_HEADS:
