@@ -6,7 +6,7 @@ block follows; there `...` stands for anything, as in doctest. Two comments may 
     <!-- test: setup corpus -->                       run a function of SETUPS first
     <!-- test: replace --for 60m => --steps 2 -->     what the reader is told => what is run here
 
-All pages together should stay under a minute of CPU time.
+All pages together should stay near two minutes of CPU time.
 """
 
 from __future__ import annotations

@@ -221,7 +221,7 @@ def test_readme_holds_exactly_the_two_commands() -> None:
     commands = [line.strip() for line in text.split("\n") if "python3 -m venv" in line]
     assert commands == [
         "python3 -m venv .venv && .venv/bin/pip install -e '.[demo]' && .venv/bin/heedful demo",
-        "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/python -m pytest -q",
+        "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/python -m pytest -q -n 2",
     ]
 
 
