@@ -14,7 +14,7 @@ import pytest
 from heedful.inside.record import Record
 from heedful.page.look import page
 
-from .conftest import Opened
+from .conftest import Opened, settle
 from .records import line, random, translation
 
 
@@ -88,6 +88,7 @@ def test_a_walk_with_the_keyboard_alone(show: Callable[..., Opened]) -> None:
     press("ArrowRight")
     assert tab.evaluate("document.activeElement.getAttribute('aria-label')") == "layer 2, head 2"
     press("Enter")
+    settle(tab)
     assert tab.locator(".head[aria-pressed=true] span").all_text_contents() == ["2·2"]
     assert shown.told == []
 

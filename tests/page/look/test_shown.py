@@ -106,6 +106,7 @@ def test_the_table_has_every_number(tab: Any) -> None:
 
 
 def head_button(tab: Any, layer: int, head: int) -> Any:
+    settle(tab)
     return tab.locator(f'.head[aria-label^="layer {layer + 1}, head {head + 1}"]')
 
 
@@ -171,6 +172,7 @@ def test_large_heads_show_the_largest_of_what_shares_a_pixel(show: Callable[...,
 
 def test_heads_in_order_of_a_measure(tab: Any) -> None:
     def order() -> list[str]:
+        settle(tab)
         return tab.locator(".head span").all_text_contents()
 
     assert order() == ["1·1", "1·2", "1·3", "2·1", "2·2"]
