@@ -65,6 +65,6 @@ def heedful(
 
 
 def main() -> None:
-    # What libraries make while they load stays; looking for garbage in it took a tenth of a command's start.
+    # What libraries make while they load stays; looking for garbage in it makes a command start later.
     gc.set_threshold(10_000)
     app(prog_name="heedful")

@@ -75,6 +75,8 @@ def cut(
     for number in range(1, rounds + 1):
         left = _units(smaller)
         goes = round(share * whole * number / rounds) - (whole - left)
+        if not goes:
+            continue  # of more rounds than heads some take none
         sizes = {address: attend.kv_heads for address, attend in attentions(smaller.plan)}
         stay = least_important(judge(smaller), goes / left)
         stay = {address: units for address, units in stay.items() if len(units) < sizes[address]}

@@ -93,15 +93,12 @@ def test_with_all_that_it_leaves_a_text_is_the_other(task: str, picture: Path) -
     changes = patching.exchanges(own, other, last_blocks(own))
     first, now = what_if.scores_of(own, [changes])
     assert own.scored is not None
-    score = own.scored.score
+    inputs = other.rows[0].inputs
+    layouts = {name: given.layout for name, given in inputs.items()}
     with torch.no_grad():
-        ends = other.model.run(
-            *(lambda inputs: (
-                {name: other.model.embedded(name, given) for name, given in inputs.items()},
-                {name: given.layout for name, given in inputs.items()},
-            ))(other.rows[0].inputs), last=own.scored.last,
-        )  # fmt: skip
-        expected = score(ends, {name: given.layout for name, given in other.rows[0].inputs.items()})[0].numpy()
+        states = {name: other.model.embedded(name, given) for name, given in inputs.items()}
+        ends = other.model.run(states, layouts, last=own.scored.last)
+        expected = own.scored.score(ends, layouts)[0].numpy()
     assert np.allclose(now, expected, atol=1e-5)
     assert np.abs(now - first).max() > 1e-3
     (run,) = what_if.judged(own, changes[:1], redone=1)[0]

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from ...errors import UserError
@@ -23,7 +22,7 @@ from ...model.probe import addresses, left_at
 from .opening import read
 from .passing import passed
 from .reading import Asked, Reading
-from .what_if import MOST_HEADS, Change, called, judged, noted, told_of
+from .what_if import MOST_HEADS, Change, called, judged, noted, told_words
 
 OPTION = "--patch-from"
 
@@ -98,7 +97,7 @@ def paired(reading: Reading, other: Reading) -> list[Word]:
     for number, (row, theirs) in enumerate(zip(reading.rows, other.rows, strict=True)):
         for stream in row.told:
             mine, yours = row.lines[stream], theirs.lines[stream]
-            here, there = _spans(mine, told_of(reading, row, stream)), _spans(yours, told_of(other, theirs, stream))
+            here, there = told_words(reading, row, stream), told_words(other, theirs, stream)
             if len(here) != len(there):
                 raise UserError(
                     f"{OPTION}: the {mine.label} is {len(here)} words, as the model cuts it, and that of the other "
@@ -107,7 +106,7 @@ def paired(reading: Reading, other: Reading) -> list[Word]:
             differs |= mine.words != yours.words
             found += [
                 Word(number, stream, word, own, their, _text(mine, own), _label(mine, own, yours, their))
-                for word, (own, their) in enumerate(zip(here, there, strict=True))
+                for (word, own), (_, their) in zip(here, there, strict=True)
             ]
     if not differs:
         raise UserError(f"{OPTION}: that is the same text, so its states are the same; give one that differs in a word")
@@ -126,12 +125,6 @@ def _label(mine: Line, own: Sequence[int], yours: Line, their: Sequence[int]) ->
     alike = mine.words.count(here) > 1
     place = called(mine, int(mine.word[own[0]])) if alike else f"“{here}”"
     return place if here == there else f"“{there}” for {place}"
-
-
-def _spans(line: Line, told: int) -> list[list[int]]:
-    """The tokens of each word among the first `told`."""
-    spans = [[at for at in np.flatnonzero(line.word == word).tolist() if at < told] for word in range(len(line.words))]
-    return [span for span in spans if span]
 
 
 def _chosen(given: str, known: dict[str, str], words: Sequence[Word]) -> tuple[str, list[Word]]:

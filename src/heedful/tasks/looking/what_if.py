@@ -40,10 +40,8 @@ def words_hidden(reading: Reading) -> list[Change]:
     for number, row in enumerate(reading.rows):
         for stream in row.told:
             line = row.lines[stream]
-            told = told_of(reading, row, stream)
-            for word in range(len(line.words)):
-                places = [place for place in np.flatnonzero(line.word == word).tolist() if place < told]
-                if places and not line.control[word]:
+            for word, places in told_words(reading, row, stream):
+                if not line.control[word]:
                     change = Without(tokens={stream: places})
                     found.append(Change("word", (line.name, word), f"without {called(line, word)}", change, number))
     return found
@@ -61,6 +59,13 @@ def told_of(reading: Reading, row: Row, stream: str) -> int:
     if stream in row.asks and reading.scored is not None:
         return int(min(reading.scored.at[stream])) + 1
     return len(row.lines[stream])
+
+
+def told_words(reading: Reading, row: Row, stream: str) -> list[tuple[int, list[int]]]:
+    """The words of which something was given, each with its tokens that were."""
+    line, told = row.lines[stream], told_of(reading, row, stream)
+    places = [np.flatnonzero(line.word[:told] == word).tolist() for word in range(len(line.words))]
+    return [(word, own) for word, own in enumerate(places) if own]
 
 
 def heads_off(reading: Reading) -> list[Change]:
